@@ -1,0 +1,61 @@
+"""Combining triggers: from what each one says to whether the scale target should be awake.
+
+An unknown is never a no. KEDA's rules are those of pkg/scaling/scale_handler.go (getScaledObjectState); where KEDA
+lets an error read as "inactive", it is `UNKNOWN` here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Activity(Enum):
+    """What the triggers of an object say together."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerState:
+    """What one trigger says.
+
+    `label`: how a person finds it, such as ``triggers[0] (kafka)``. `active`: by external metric name; None when it
+    has not been read or could not be. `failure`: why not; None while the first read is under way. A trigger without
+    external metrics (cpu, memory) says nothing about activity and has an empty `active`.
+    """
+
+    label: str
+    active: dict[str, bool] | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """All triggers of an object together; `failures` has a sentence for each trigger that fails."""
+
+    activity: Activity
+    active_metrics: tuple[str, ...]
+    failures: tuple[str, ...]
+    pending: bool
+
+
+def combine(states: Iterable[TriggerState]) -> Combined:
+    """Return what the triggers say together.
+
+    One active trigger is enough to be active. To be inactive every trigger must have said so: with one that fails, or
+    has not answered yet, it is unknown. Objects that only have cpu and memory triggers are always active.
+    """
+    known = list(states)
+    active = tuple(name for state in known for name, is_active in (state.active or {}).items() if is_active)
+    failures = tuple(f"{state.label}: {state.failure}" for state in known if state.failure is not None)
+    pending = any(state.active is None and state.failure is None for state in known)
+    only_resources = bool(known) and all(state.active == {} for state in known)
+    if active or only_resources:
+        activity = Activity.ACTIVE
+    elif failures or pending or not known:
+        activity = Activity.UNKNOWN
+    else:
+        activity = Activity.INACTIVE
+    return Combined(activity, active, failures, pending)

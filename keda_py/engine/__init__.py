@@ -1,0 +1,1 @@
+"""The imperative shell: observes the cluster and the sources, lets `decide` decide, and acts."""

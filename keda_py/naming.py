@@ -1,0 +1,111 @@
+"""Every name that KEDA's users, dashboards and tools rely on, each written once.
+
+Relies on nothing. The rules are facts of KEDA's API: annotations in apis/keda/v1alpha1, event reasons in
+pkg/eventreason, condition reasons in apis/keda/v1alpha1/condition_types.go, metric names in pkg/scalers/scaler.go.
+"""
+
+from typing import Final
+
+GROUP: Final = "keda.sh"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+LEASE: Final = "operator.keda.sh"
+FIELD_MANAGER: Final = "keda-py"
+FINALIZER: Final = "finalizer.keda.sh"
+MANAGED_BY: Final = "keda-operator"
+CERTIFICATE_SECRET: Final = "kedaorg-certs"  # noqa: S105  the name of a Secret, not a secret
+EXTERNAL_METRICS_GROUP: Final = "external.metrics.k8s.io"
+EXTERNAL_METRICS_VERSION: Final = "v1beta1"
+
+COMPOSITE_METRIC: Final = "composite-metric"
+MAX_LABEL_LENGTH: Final = 63
+
+
+class Label:
+    """Labels written to our objects and to the HPAs we own."""
+
+    OWNER: Final = "scaledobject.keda.sh/name"
+    NAME: Final = "app.kubernetes.io/name"
+    VERSION: Final = "app.kubernetes.io/version"
+    PART_OF: Final = "app.kubernetes.io/part-of"
+    MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+
+
+class Annotation:
+    """Annotations read from ScaledObjects."""
+
+    EXCLUDED_LABELS: Final = "scaledobject.keda.sh/hpa-excluded-labels"
+
+
+class Condition:
+    """Condition types of a ScaledObject's status."""
+
+    READY: Final = "Ready"
+    ACTIVE: Final = "Active"
+    FALLBACK: Final = "Fallback"
+    PAUSED: Final = "Paused"
+    HPA_ACTIVE: Final = "HPAActive"
+
+
+class Reason:
+    """Reasons of conditions; Prometheus rules and GitOps health checks compare them."""
+
+    READY: Final = "ScaledObjectReady"
+    CHECK_FAILED: Final = "ScaledObjectCheckFailed"
+    REPLICAS_UNKNOWN: Final = "ErrorGettingCurrentReplicas"
+    TRIGGER_ERROR: Final = "TriggerError"
+    PARTIAL_TRIGGER_ERROR: Final = "PartialTriggerError"
+    ACTIVE: Final = "ScalerActive"
+    NOT_ACTIVE: Final = "ScalerNotActive"
+    COOLDOWN: Final = "ScalerCooldown"
+    UNKNOWN: Final = "UnknownState"
+    NO_FALLBACK: Final = "NoFallbackFound"
+    UNPAUSED: Final = "ScaledObjectUnpaused"
+    HPA_ACTIVE: Final = "HPAActive"
+    HPA_SCALING_DISABLED: Final = "ScalingDisabled"
+    HPA_METRICS_UNAVAILABLE: Final = "HPAMetricsUnavailable"
+
+
+class EventReason:
+    """Reasons of events, Normal unless said otherwise."""
+
+    READY: Final = "ScaledObjectReady"
+    CHECK_FAILED: Final = "ScaledObjectCheckFailed"  # Warning
+    DELETED: Final = "ScaledObjectDeleted"  # Warning, as in KEDA
+    SCALERS_STARTED: Final = "KEDAScalersStarted"
+    SCALERS_STOPPED: Final = "KEDAScalersStopped"
+    SCALER_FAILED: Final = "KEDAScalerFailed"  # Warning
+    METRIC_SOURCE_FAILED: Final = "KEDAMetricSourceFailed"  # Warning
+    ACTIVATED: Final = "KEDAScaleTargetActivated"
+    ACTIVATION_FAILED: Final = "KEDAScaleTargetActivationFailed"  # Warning
+    DEACTIVATED: Final = "KEDAScaleTargetDeactivated"
+    DEACTIVATION_FAILED: Final = "KEDAScaleTargetDeactivationFailed"  # Warning
+
+
+_REPLACED = str.maketrans(dict.fromkeys("/.:%()", "-"))
+
+
+def normalize(name: str) -> str:
+    """Return a metric name in which each of ``/ . : % ( )`` is a dash (pkg/util/normalize_string.go)."""
+    return name.translate(_REPLACED)
+
+
+def indexed(index: int, metric: str) -> str:
+    """Return the name under which the HPA asks for a metric of the trigger at position ``index``."""
+    return f"s{index}-{metric}"
+
+
+def default_hpa_name(scaled_object: str) -> str:
+    """Return the HPA name of a ScaledObject that does not choose one."""
+    return f"keda-hpa-{scaled_object}"
+
+
+def label_value(name: str) -> str:
+    """Return a name cut to a legal label value: 63 characters, the last a letter or digit (controllers/keda/hpa.go)."""
+    if len(name) <= MAX_LABEL_LENGTH:
+        return name
+    cut = name[:MAX_LABEL_LENGTH]
+    while cut and not cut[-1].isalnum():
+        cut = cut[:-1]
+    return cut

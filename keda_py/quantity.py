@@ -1,0 +1,144 @@
+"""Kubernetes quantities: numbers with suffixes, exact, as the API server reads and writes them.
+
+The rules are those of k8s.io/apimachinery's resource.ParseQuantity, and of the helpers with which KEDA turns floats
+into quantities (pkg/scalers/scaler.go).
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import total_ordering
+from typing import Final
+
+_BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+_DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_SUFFIX_OF: Final = {power: suffix for suffix, power in _DECIMAL.items()}
+_TEXT: Final = re.compile(r"([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+|)")
+_NANO: Final = Fraction(1, 10**9)
+_MAX_EXPONENT: Final = 2**31
+_MAX_TEXT: Final = 500
+_LARGEST_BINARY: Final = 2**63 - 1
+
+
+class QuantityError(ValueError):
+    """A text that is not a quantity."""
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantity:
+    """A quantity: its exact value, and the text it is sent on as. Compares as a number."""
+
+    value: Fraction
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Quantity) and self.value == other.value
+
+    def __lt__(self, other: "Quantity") -> bool:
+        return self.value < other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    @property
+    def milli(self) -> int:
+        """The value in thousandths, rounded away from zero."""
+        return _round_up(self.value * 1000)
+
+    @property
+    def whole(self) -> int:
+        """The value in whole units, rounded away from zero."""
+        return _round_up(self.value)
+
+
+def parse(text: str) -> Quantity:
+    """Return the quantity that a text stands for, keeping the text; raise `QuantityError` if it is none.
+
+    What is finer than a billionth is rounded away from zero.
+    """
+    found = _TEXT.fullmatch(text) if len(text) <= _MAX_TEXT else None
+    if found is None:
+        raise QuantityError("expected a quantity such as 500m, 2, 1.5k or 1Gi")
+    sign, digits, suffix = found.groups()
+    value = Fraction(digits.rstrip(".") if digits[0] != "." else f"0{digits}") * _scale(suffix, digits)
+    value = Fraction(_round_up(value / _NANO)) * _NANO
+    if value > _LARGEST_BINARY and suffix in _BINARY:
+        value = Fraction(_LARGEST_BINARY)
+    return Quantity(-value if sign == "-" else value, text)
+
+
+def _scale(suffix: str, digits: str) -> Fraction:
+    if suffix in _BINARY:
+        return Fraction(1024 ** _BINARY[suffix])
+    if suffix in _DECIMAL:
+        return Fraction(10) ** _DECIMAL[suffix]
+    exponent = int(suffix[1:])
+    if not -_MAX_EXPONENT <= exponent < _MAX_EXPONENT:
+        raise QuantityError("the exponent of the quantity is out of range")
+    # Whatever lies beyond what any number here can mean is not computed digit by digit.
+    if not any(digit in "123456789" for digit in digits):
+        return Fraction(0)
+    return Fraction(10) ** max(-600, min(600, exponent))
+
+
+def _round_up(value: Fraction) -> int:
+    return math.ceil(value) if value >= 0 else math.floor(value)
+
+
+def canonical(quantity: Quantity) -> str:
+    """Return the text in the form the API server writes: no fraction, the largest suffix that keeps it exact."""
+    found = _TEXT.fullmatch(quantity.text)
+    suffix = found[3] if found else ""
+    value = quantity.value
+    if suffix in _BINARY and abs(value) >= 1024 and value.denominator == 1:  # noqa: PLR2004  below 1Ki it is decimal
+        return _binary(int(value))
+    return _decimal(value, exponent=suffix[:1] in {"e", "E"} and len(suffix) > 1)
+
+
+def _binary(value: int) -> str:
+    power = 0
+    while value and value % 1024 == 0 and power < len(_BINARY):
+        value, power = value // 1024, power + 1
+    return f"{value}{('', *_BINARY)[power]}"
+
+
+def _decimal(value: Fraction, *, exponent: bool) -> str:
+    if value == 0:
+        return "0"
+    power = -9
+    number = int(value / _NANO)
+    while number % 1000 == 0 and power < max(_SUFFIX_OF):
+        number, power = number // 1000, power + 3
+    if exponent:
+        return f"{number}e{power}" if power else str(number)
+    return f"{number}{_SUFFIX_OF[power]}"
+
+
+def from_int(value: int) -> Quantity:
+    """Return the quantity of a whole number."""
+    return Quantity(Fraction(value), str(value))
+
+
+def from_float(value: float) -> Quantity:
+    """Return the quantity of a float to three decimals; what is negative or no number becomes 0, as in KEDA."""
+    if not math.isfinite(value) or value < 0:
+        return Quantity(Fraction(0), "0")
+    exact = Fraction(f"{value:.3f}")
+    return Quantity(exact, _decimal(exact, exponent=False))
+
+
+def format_metric(value: float) -> str:
+    """Return a metric's value as quantity text, whole or in thousandths: quick, and read by every client."""
+    if not math.isfinite(value) or value <= 0:
+        return "0"
+    thousandths = round(Fraction(f"{value:.3f}") * 1000)
+    whole, rest = divmod(thousandths, 1000)
+    return f"{thousandths}m" if rest else str(whole)

@@ -1,0 +1,1 @@
+"""Asyncio tools of the engine that know neither Kubernetes nor autoscaling."""

@@ -1,0 +1,1 @@
+"""The built-in scalers; each uses only what keda_py.scaler offers everyone."""

@@ -1,0 +1,56 @@
+"""Combining what the triggers say: unknown is never a no."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keda_py.decide.combine import Activity, TriggerState, combine
+
+YES = TriggerState("yes", {"s0-a": True})
+NO = TriggerState("no", {"s1-b": False})
+FAILS = TriggerState("fails", None, "no answer within 3 s")
+PENDING = TriggerState("pending", None)
+CPU = TriggerState("cpu", {})
+
+
+@pytest.mark.parametrize(
+    ("states", "activity"),
+    [
+        ([YES], Activity.ACTIVE),
+        ([NO], Activity.INACTIVE),
+        ([YES, NO], Activity.ACTIVE),
+        ([YES, FAILS], Activity.ACTIVE),
+        ([YES, PENDING], Activity.ACTIVE),
+        ([NO, FAILS], Activity.UNKNOWN),
+        ([NO, PENDING], Activity.UNKNOWN),
+        ([FAILS], Activity.UNKNOWN),
+        ([PENDING], Activity.UNKNOWN),
+        ([CPU], Activity.ACTIVE),
+        ([CPU, NO], Activity.INACTIVE),
+        ([CPU, YES], Activity.ACTIVE),
+        ([CPU, FAILS], Activity.UNKNOWN),
+        ([], Activity.UNKNOWN),
+    ],
+)
+def test_the_table(states: list[TriggerState], activity: Activity) -> None:
+    assert combine(states).activity is activity
+
+
+def test_every_failing_trigger_is_named() -> None:
+    combined = combine([YES, FAILS, NO])
+    assert combined.failures == ("fails: no answer within 3 s",)
+    assert combined.active_metrics == ("s0-a",)
+    assert not combined.pending
+
+
+def test_one_metric_of_several_is_enough() -> None:
+    several = TriggerState("several", {"s0-a": False, "s0-b": True})
+    assert combine([several]).active_metrics == ("s0-b",)
+
+
+@given(st.lists(st.sampled_from([YES, NO, FAILS, PENDING, CPU])))
+def test_inactive_takes_a_no_from_everyone_who_can_say(states: list[TriggerState]) -> None:
+    combined = combine(states)
+    if combined.activity is Activity.INACTIVE:
+        assert NO in states
+        assert {s.label for s in states} <= {"no", "cpu"}
