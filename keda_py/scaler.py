@@ -54,6 +54,7 @@ from keda_py.parameter import (
     read,
 )
 from keda_py.quantity import Quantity, QuantityError, from_float, from_int
+from keda_py.quantity import parse as parse_quantity
 
 __all__ = [
     "AUTH",
@@ -83,6 +84,7 @@ __all__ = [
     "build",
     "normalize",
     "param",
+    "parse_quantity",
 ]
 
 ENTRY_POINTS: Final = "keda_py.scalers"

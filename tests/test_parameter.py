@@ -130,11 +130,13 @@ def test_bounds_are_told_without_the_value() -> None:
         read(Several, Inputs({"count": "-77"}, {"address": "x"}))
 
 
-@given(st.text(min_size=1).filter(lambda text: len(text.strip()) > 3))
-def test_what_may_be_secret_is_never_shown(secret: str) -> None:
-    inputs = Inputs({"count": "1"}, {"address": secret})
-    shown = repr(inputs) + repr(read(Several, inputs))
-    assert secret not in shown or secret in repr(read(Several, Inputs({"count": "1"}, {"address": "other"})))
+def test_what_may_be_secret_is_never_shown() -> None:
+    for inputs in (
+        Inputs({"count": "1"}, {"address": "canary"}),
+        Inputs({"count": "1", "addressFromEnv": "ADDRESS"}, env={"ADDRESS": "canary"}),
+    ):
+        assert read(Several, inputs).address == "canary"
+        assert "canary" not in repr(inputs) + repr(read(Several, inputs)) + str(read(Several, inputs))
 
 
 @given(st.sampled_from(sorted(KINDS)), st.text(max_size=30))

@@ -60,9 +60,10 @@ def next_poll(read_at: float, *, interval: float, phase: float, polled: bool) ->
     half an interval is passed over, and the poll is due one interval after that read: one read serves both.
     """
     point = read_at - (read_at - phase) % interval + interval
-    if not polled and point - read_at < interval / 2:
-        return read_at + interval
-    return point
+    if polled:
+        # A timer may fire a hair early: the point it was set for is not the next one.
+        return point if point - read_at > interval / 1000 else point + interval
+    return point if point - read_at >= interval / 2 else read_at + interval
 
 
 class LiveTrigger:
