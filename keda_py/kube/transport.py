@@ -1,0 +1,159 @@
+"""How requests reach the API server; the seam at which another server, in this process, can take its place.
+
+kubernetes-asyncio finds the cluster and its credentials; aiohttp carries the requests.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from keda_py import __version__
+
+_CONNECTIONS: Final = 100
+_READ_BUFFER: Final = 2**21
+_CONNECT_SECONDS: Final = 5.0
+_SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+class ConfigError(Exception):
+    """There is no usable way to a cluster; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer with its whole body."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+class Transport(Protocol):
+    """Carries requests to an API server; every call raises OSError or TimeoutError when it cannot."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        body: bytes | None,
+        content_type: str,
+        seconds: float,
+    ) -> Response:
+        """Return the answer to one request, after at most `seconds`."""
+        ...
+
+    def stream(
+        self, path: str, *, params: Mapping[str, str], silence: float
+    ) -> AbstractAsyncContextManager[tuple[Response, AsyncIterator[bytes]]]:
+        """Open a stream of lines; a gap of `silence` seconds between two ends it with TimeoutError."""
+        ...
+
+
+class HttpTransport:
+    """A transport over HTTP; close it after use."""
+
+    def __init__(self, url: str, tls: ssl.SSLContext | None, token: Callable[[], Awaitable[str | None]]) -> None:
+        self._token = token
+        self._session = aiohttp.ClientSession(
+            url if url.endswith("/") else f"{url}/",
+            connector=aiohttp.TCPConnector(ssl=tls if tls is not None else True, limit=_CONNECTIONS),
+            headers={"User-Agent": f"keda-py/{__version__}", "Accept": "application/json"},
+            read_bufsize=_READ_BUFFER,
+            trust_env=True,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def _headers(self) -> dict[str, str]:
+        token = await self._token()
+        return {"Authorization": token.strip()} if token else {}
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        body: bytes | None,
+        content_type: str,
+        seconds: float,
+    ) -> Response:
+        """Return the answer to one request (`Transport.request`)."""
+        headers = await self._headers() | ({"Content-Type": content_type} if body is not None else {})
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
+        async with self._session.request(
+            method, path.lstrip("/"), params=params, data=body, headers=headers, timeout=timeout
+        ) as answer:
+            return Response(answer.status, await answer.read(), _retry_after(answer))
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Mapping[str, str], silence: float
+    ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
+        """Open a stream of lines (`Transport.stream`)."""
+        timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence)
+        async with self._session.get(
+            path.lstrip("/"), params=params, headers=await self._headers(), timeout=timeout
+        ) as answer:
+            body = b"" if answer.status == 200 else await answer.read()  # noqa: PLR2004  HTTP's own number
+            yield Response(answer.status, body, _retry_after(answer)), aiter(answer.content)
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+    text = answer.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else None
+
+
+async def connect(kubeconfig: str) -> HttpTransport:
+    """Return a transport to the cluster that `kubeconfig` names, else the pod's own, else ~/.kube/config's.
+
+    Raises `ConfigError` in one line when there is none.
+    """
+    from kubernetes_asyncio import client, config  # noqa: PLC0415  a quarter of a second, wanted here only
+
+    settings = client.Configuration()
+    try:
+        if kubeconfig:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=settings, persist_config=False)
+        elif _in_cluster():
+            config.incluster_config.InClusterConfigLoader(
+                token_filename=f"{_SERVICE_ACCOUNT}/token", cert_filename=f"{_SERVICE_ACCOUNT}/ca.crt"
+            ).load_and_set(settings)
+        else:
+            await config.load_kube_config(client_configuration=settings, persist_config=False)
+        url = str(settings.host)
+        tls = _tls(settings) if url.startswith("https") else None
+    except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+        tried = f"kubeconfig {kubeconfig}" if kubeconfig else "this pod's service account and ~/.kube/config"
+        raise ConfigError(f"no cluster to work on: tried {tried}: {error}; set --kubeconfig or KUBECONFIG") from error
+
+    async def token() -> str | None:
+        key: str | None = await settings.get_api_key_with_prefix("BearerToken")
+        return key
+
+    return HttpTransport(url, tls, token)
+
+
+def _in_cluster() -> bool:
+    return Path(_SERVICE_ACCOUNT, "token").exists()
+
+
+def _tls(settings: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+    if settings.cert_file:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    if not settings.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    # Clusters' own authorities often lack the extensions that the strict mode of newer Pythons wants.
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    return context
