@@ -1,0 +1,169 @@
+"""The HPA of a ScaledObject: what it should be, and what to change of the one that is there.
+
+The rules are those of KEDA's controllers/keda/hpa.go. The API server fills in defaults and other controllers add
+labels and annotations; none of that is a difference, so that a steady HPA is never written.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from keda_py.api.scaled_object import ScaledObject
+from keda_py.naming import API_VERSION, MANAGED_BY, Annotation, Label, indexed, label_value
+from keda_py.quantity import parse
+from keda_py.scaler import ExternalSpec, MetricSpec, ResourceSpec, Target
+
+_QUANTITIES: Final = frozenset({"value", "averageValue", "tolerance"})
+
+
+class HpaError(Exception):
+    """An HPA that cannot be made; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleTarget:
+    """What the HPA scales."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+def build(
+    scaled_object: ScaledObject,
+    specs: Iterable[tuple[int, MetricSpec]],
+    *,
+    kept: Sequence[dict[str, Any]] = (),
+    target: ScaleTarget,
+    version: str,
+) -> dict[str, Any]:
+    """Return the HPA of a ScaledObject; raise `HpaError` when no HPA makes sense.
+
+    `specs`: what the triggers ask for, with the index of each. `kept`: metrics of the existing HPA that stay although
+    their trigger cannot be built now.
+    """
+    metadata, spec = scaled_object.metadata, scaled_object.spec
+    metrics = [_metric(index, wanted, metadata.name) for index, wanted in specs] + list(kept)
+    names = [metric["external"]["metric"]["name"] for metric in metrics if metric["type"] == "External"]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise HpaError(f"the metric {twice[0]} is defined more than once")
+    if not metrics:
+        raise HpaError("no trigger has a metric for the HPA")
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {
+            "name": scaled_object.hpa_name,
+            "namespace": metadata.namespace,
+            "labels": _labels(scaled_object, version),
+            "annotations": dict(metadata.annotations or {}),
+            "ownerReferences": [_owner(scaled_object)],
+        },
+        "spec": {
+            "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
+            "minReplicas": max(1, spec.min_replicas),
+            "maxReplicas": spec.max_replicas,
+            # Stable: within a type the order is that of the triggers.
+            "metrics": sorted(metrics, key=lambda metric: str(metric["type"])),
+            **({"behavior": spec.hpa_config.behavior} if spec.hpa_config.behavior is not None else {}),
+        },
+    }
+
+
+def _labels(scaled_object: ScaledObject, version: str) -> dict[str, str]:
+    metadata = scaled_object.metadata
+    excluded = (metadata.annotations or {}).get(Annotation.EXCLUDED_LABELS, "").split(",")
+    own = {
+        Label.NAME: label_value(scaled_object.hpa_name),
+        Label.VERSION: version,
+        Label.PART_OF: metadata.name,
+        Label.MANAGED_BY: MANAGED_BY,
+    }
+    return own | {name: value for name, value in (metadata.labels or {}).items() if name not in excluded}
+
+
+def _owner(scaled_object: ScaledObject) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ScaledObject",
+        "name": scaled_object.metadata.name,
+        "uid": scaled_object.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _metric(index: int, spec: MetricSpec, owner: str) -> dict[str, Any]:
+    if isinstance(spec, ExternalSpec):
+        metric = {"name": indexed(index, spec.name), "selector": {"matchLabels": {Label.OWNER: owner}}}
+        return {"type": "External", "external": {"metric": metric, "target": _target(spec.target)}}
+    body = {"name": spec.resource, "target": _target(spec.target)}
+    if spec.container is None:
+        return {"type": "Resource", "resource": body}
+    return {"type": "ContainerResource", "containerResource": body | {"container": spec.container}}
+
+
+def _target(target: Target) -> dict[str, Any]:
+    match target.kind:
+        case "Utilization":
+            return {"type": target.kind, "averageUtilization": int(target.amount)}
+        case "AverageValue":
+            return {"type": target.kind, "averageValue": target.amount}
+        case _:
+            return {"type": target.kind, "value": target.amount}
+
+
+def kept_metrics(found: dict[str, Any] | None, index: int) -> list[dict[str, Any]]:
+    """Return the external metrics that an existing HPA has of the trigger at `index`.
+
+    They stay while the trigger cannot be built. We answer for them with an error, and an HPA with a failing metric
+    does not scale down; without them it would decide on the others alone.
+    """
+    metrics = ((found or {}).get("spec") or {}).get("metrics") or []
+    prefix = indexed(index, "")
+    return [
+        metric
+        for metric in metrics
+        if metric["type"] == "External" and metric["external"]["metric"]["name"].startswith(prefix)
+    ]
+
+
+def resource_names(specs: Iterable[tuple[int, MetricSpec]]) -> list[str]:
+    """Return the resources that the HPA watches itself, for the status."""
+    return [spec.resource for _, spec in specs if isinstance(spec, ResourceSpec) and spec.container is None]
+
+
+def differs(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the merge patch that makes of an HPA what is wanted; None when it is that already."""
+    patch: dict[str, Any] = {}
+    metadata = {
+        part: missing
+        for part in ("labels", "annotations")
+        if (missing := _missing(wanted["metadata"][part], found["metadata"].get(part) or {}))
+    }
+    if not _covers(found["metadata"].get("ownerReferences") or [], wanted["metadata"]["ownerReferences"]):
+        metadata["ownerReferences"] = wanted["metadata"]["ownerReferences"]
+    if metadata:
+        patch["metadata"] = metadata
+    spec = {name: value for name, value in wanted["spec"].items() if not _covers(found["spec"].get(name), value)}
+    if "behavior" not in wanted["spec"] and found["spec"].get("behavior"):
+        spec["behavior"] = None
+    if spec:
+        patch["spec"] = spec
+    return patch or None
+
+
+def _missing(wanted: dict[str, str], found: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if found.get(name) != value}
+
+
+def _covers(found: Any, wanted: Any, name: str = "") -> bool:
+    """Whether everything that is wanted is there. Lists must be of one length; quantities compare as numbers."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(_covers(found.get(key), value, key) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        same_length = isinstance(found, list) and len(found) == len(wanted)
+        return same_length and all(_covers(one, other) for one, other in zip(found, wanted, strict=True))
+    if name in _QUANTITIES and isinstance(found, str | int):
+        return parse(str(found)) == parse(str(wanted))
+    return bool(found == wanted)

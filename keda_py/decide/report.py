@@ -1,0 +1,57 @@
+"""What an object's conditions say of a decision: one sentence a person can act on, the same while nothing changes.
+
+Reasons are KEDA's (KEDA apis/keda/v1alpha1/condition_types.go); the sentences are ours and name the trigger. No
+sentence holds a value or a time that changes by itself, so that a steady object is never written.
+"""
+
+from collections.abc import Sequence
+
+from keda_py.decide.combine import Activity, Combined
+from keda_py.decide.scale import Why
+from keda_py.decide.status import Condition
+from keda_py.naming import Condition as Type
+from keda_py.naming import Reason
+
+
+def ready(broken: Sequence[str], combined: Combined) -> Condition | None:
+    """Return the Ready condition; None while the first reading is under way, to leave what it says.
+
+    `broken`: a sentence for each trigger that could not be built. They weigh most: only an edit can mend them.
+    """
+    if broken:
+        return Condition(Type.READY, "False", Reason.CHECK_FAILED, "; ".join(broken))
+    if combined.failures and combined.activity is Activity.ACTIVE:
+        return Condition(Type.READY, "Unknown", Reason.PARTIAL_TRIGGER_ERROR, _failing(combined))
+    if combined.failures:
+        return Condition(Type.READY, "False", Reason.TRIGGER_ERROR, _failing(combined))
+    if combined.pending:
+        return None
+    return Condition(Type.READY, "True", Reason.READY, "ScaledObject is defined correctly and its triggers are read")
+
+
+def _failing(combined: Combined) -> str:
+    effect = "the others decide" if combined.activity is Activity.ACTIVE else "replicas are held as they are"
+    return f"{'; '.join(combined.failures)} ({effect})"
+
+
+def active(combined: Combined, why: Why) -> Condition | None:
+    """Return the Active condition; None while the first reading is under way."""
+    if combined.activity is Activity.ACTIVE:
+        return Condition(Type.ACTIVE, "True", Reason.ACTIVE, "triggers are active")
+    if why is Why.COOLING:
+        return Condition(Type.ACTIVE, "False", Reason.COOLDOWN, "triggers are not active, cooling down")
+    if combined.activity is Activity.INACTIVE:
+        return Condition(Type.ACTIVE, "False", Reason.NOT_ACTIVE, "triggers are not active")
+    if combined.failures:
+        return Condition(
+            Type.ACTIVE, "Unknown", Reason.UNKNOWN, "triggers cannot be read, replicas are held as they are"
+        )
+    return None
+
+
+def unusable(problem: str) -> list[Condition]:
+    """Return the conditions of an object that cannot be worked on at all."""
+    return [
+        Condition(Type.READY, "False", Reason.CHECK_FAILED, problem),
+        Condition(Type.ACTIVE, "Unknown", Reason.UNKNOWN, "the ScaledObject cannot be worked on, see Ready"),
+    ]

@@ -1,0 +1,58 @@
+"""What the conditions say: sentences that a person can act on, and that stay the same while nothing changes."""
+
+import pytest
+
+from keda_py.decide import report
+from keda_py.decide.combine import TriggerState, combine
+from keda_py.decide.scale import Why
+
+YES = TriggerState("triggers[0] (kafka)", {"s0-a": True})
+NO = TriggerState("triggers[1] (cron)", {"s1-b": False})
+FAILS = TriggerState("triggers[2] (prometheus)", None, "no answer within 3 s")
+PENDING = TriggerState("triggers[3] (cron)", None)
+
+
+@pytest.mark.parametrize(
+    ("states", "broken", "ready"),
+    [
+        ([YES, NO], [], ("True", "ScaledObjectReady")),
+        ([YES, FAILS], [], ("Unknown", "PartialTriggerError")),
+        ([NO, FAILS], [], ("False", "TriggerError")),
+        ([FAILS, PENDING], [], ("False", "TriggerError")),
+        ([YES], ["triggers[4] (corn): did you mean cron"], ("False", "ScaledObjectCheckFailed")),
+        ([NO, PENDING], [], None),
+    ],
+)
+def test_ready(states: list[TriggerState], broken: list[str], ready: tuple[str, str] | None) -> None:
+    condition = report.ready(broken, combine(states))
+    assert (None if condition is None else (condition.status, condition.reason)) == ready
+
+
+@pytest.mark.parametrize(
+    ("states", "why", "active"),
+    [
+        ([YES], Why.AWAKE, ("True", "ScalerActive")),
+        ([YES, FAILS], Why.AWAKE, ("True", "ScalerActive")),
+        ([NO], Why.COOLING, ("False", "ScalerCooldown")),
+        ([NO], Why.REST, ("False", "ScalerNotActive")),
+        ([NO, FAILS], Why.HOLD, ("Unknown", "UnknownState")),
+        ([PENDING], Why.HOLD, None),
+    ],
+)
+def test_active(states: list[TriggerState], why: Why, active: tuple[str, str] | None) -> None:
+    condition = report.active(combine(states), why)
+    assert (None if condition is None else (condition.status, condition.reason)) == active
+
+
+def test_a_failure_names_its_trigger_and_what_follows() -> None:
+    partly, wholly = report.ready([], combine([YES, FAILS])), report.ready([], combine([NO, FAILS]))
+    assert partly is not None
+    assert wholly is not None
+    assert partly.message == "triggers[2] (prometheus): no answer within 3 s (the others decide)"
+    assert wholly.message == "triggers[2] (prometheus): no answer within 3 s (replicas are held as they are)"
+
+
+def test_an_unusable_object_says_why_and_nothing_of_activity() -> None:
+    ready, active = report.unusable("Deployment ns/web does not exist")
+    assert (ready.status, ready.message) == ("False", "Deployment ns/web does not exist")
+    assert active.status == "Unknown"
