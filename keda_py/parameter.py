@@ -129,12 +129,15 @@ def read(model: type[M], inputs: Inputs) -> M:
             values[name] = decode(found[0], info.annotation, parameter)
         except ValueError as error:
             problems.append(f"{name}: {error}")
+    try:
+        filled = model(**values)
+    except ValidationError as error:
+        # What is missing or malformed has been told above; pydantic would only see that it is not there.
+        details = [detail for detail in error.errors(include_input=False) if detail["type"] != "missing"]
+        raise MetadataError([*problems, *map(_sentence, details)]) from None
     if problems:
         raise MetadataError(problems)
-    try:
-        return model(**values)
-    except ValidationError as error:
-        raise MetadataError([_sentence(detail) for detail in error.errors(include_input=False)]) from None
+    return filled
 
 
 def declared_parameters(model: type[Metadata]) -> list[tuple[FieldInfo, Parameter]]:

@@ -1,0 +1,121 @@
+"""Keeping the HPA of a ScaledObject as the spec says, and reading from it how scaling goes.
+
+What it should look like is decided purely, in `decide.hpa`. A trigger that could not be built keeps the place that it
+has in the existing HPA: we answer for its metric with an error, and the HPA controller does not scale down while a
+metric fails.
+"""
+
+from typing import Any
+
+import structlog
+
+from keda_py import __version__
+from keda_py.api.scaled_object import ScaledObject
+from keda_py.decide import hpa, status
+from keda_py.decide.hpa import HpaError
+from keda_py.decide.status import Condition
+from keda_py.engine.cluster import HPAS, Cluster
+from keda_py.engine.live import Live
+from keda_py.engine.target import TargetRef
+from keda_py.kube.client import Conflict, NotFound
+from keda_py.scaler import MetricSpec
+
+log = structlog.get_logger("hpa")
+
+
+class HpaKeeper:
+    """Creates, patches, renames and reads the HPAs of ScaledObjects."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def ensure(
+        self, scaled_object: ScaledObject, raw: dict[str, Any], live: Live, target: TargetRef
+    ) -> str | None:
+        """Make the HPA as the spec says; return a sentence when that cannot be done."""
+        namespace, name = scaled_object.metadata.namespace, scaled_object.hpa_name
+        found = self._cluster.hpas.get((namespace, name))
+        if found is not None and (stranger := _other_controller(found, scaled_object)) is not None:
+            return (
+                f"the HPA {name} belongs to {stranger}; choose another spec.advanced.horizontalPodAutoscalerConfig.name"
+            )
+        try:
+            wanted = hpa.build(
+                scaled_object,
+                specs_of(live),
+                kept=[metric for trigger in live.broken() for metric in hpa.kept_metrics(found, trigger.index)],
+                target=hpa.ScaleTarget(target.api_version, target.kind, target.name),
+                version=__version__,
+            )
+        except HpaError as error:
+            # With nothing but broken triggers there is nothing to build; their own sentences say more.
+            return None if any(True for _ in live.broken()) else str(error)
+        await self._delete_renamed(raw, scaled_object, name)
+        if found is None:
+            await self._create(wanted)
+        elif (patch := hpa.differs(wanted, found)) is not None:
+            self._cluster.hpas.put(await self._cluster.client.merge_patch(HPAS, namespace, name, patch))
+            log.info("updated", object=f"{namespace}/{scaled_object.metadata.name}", hpa=name)
+        return None
+
+    async def _create(self, wanted: dict[str, Any]) -> None:
+        namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+        try:
+            self._cluster.hpas.put(await self._cluster.client.create(HPAS, namespace, wanted))
+            log.info("created", hpa=name, namespace=namespace)
+        except Conflict:
+            # It is there and the watch has not shown it yet: the next pass compares with it.
+            self._cluster.hpas.put(await self._cluster.client.get(HPAS, namespace, name))
+            raise
+
+    async def _delete_renamed(self, raw: dict[str, Any], scaled_object: ScaledObject, name: str) -> None:
+        """Delete the HPA of an earlier name, if it still is ours."""
+        before = (raw.get("status") or {}).get("hpaName")
+        namespace = scaled_object.metadata.namespace
+        if not before or before == name:
+            return
+        found = self._cluster.hpas.get((namespace, before))
+        if found is None or scaled_object.metadata.uid not in _owners(found):
+            return
+        try:
+            await self._cluster.client.delete(HPAS, namespace, before)
+            log.info("deleted", hpa=before, namespace=namespace, why=f"renamed to {name}")
+        except NotFound:
+            pass
+
+    def name_in_use(self, scaled_object: ScaledObject) -> str | None:
+        """Return the name of the HPA that is there for an object, None if there is none."""
+        name = scaled_object.hpa_name
+        return name if self._cluster.hpas.get((scaled_object.metadata.namespace, name)) is not None else None
+
+    def health(self, scaled_object: ScaledObject) -> Condition | None:
+        """Return the HPAActive condition; None while the HPA has nothing to say."""
+        return status.hpa_health(self._cluster.hpas.get((scaled_object.metadata.namespace, scaled_object.hpa_name)))
+
+
+def specs_of(live: Live) -> list[tuple[int, MetricSpec]]:
+    """Return the metric specs of all triggers that could be built, with the index of their trigger."""
+    return [(trigger.index, spec) for trigger in live.working() for spec in trigger.specs]
+
+
+def _owners(found: dict[str, Any]) -> set[str]:
+    return {owner["uid"] for owner in found["metadata"].get("ownerReferences") or []}
+
+
+def _other_controller(found: dict[str, Any], scaled_object: ScaledObject) -> str | None:
+    for owner in found["metadata"].get("ownerReferences") or []:
+        if owner.get("controller") and owner["uid"] != scaled_object.metadata.uid:
+            return f"{owner['kind']} {owner['name']}"
+    return None
+
+
+def trim_hpa(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept in memory of an HPA: all of its spec, and of its status only whether it can scale."""
+    metadata = found["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "ownerReferences")
+    said = [c for c in (found.get("status") or {}).get("conditions") or [] if c["type"] == "ScalingActive"]
+    return {
+        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "spec": found["spec"],
+        "status": {"conditions": [{k: c[k] for k in ("type", "status", "reason", "message") if k in c} for c in said]},
+    }

@@ -1,0 +1,46 @@
+"""Answering the HPA controller: the value of a metric now, from the same readings that the loop decides on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from keda_py.engine.live import Key, Live
+from keda_py.quantity import format_metric
+
+
+class MetricUnknownError(Exception):
+    """Nothing here has such a metric."""
+
+
+class MetricUnavailableError(Exception):
+    """The metric exists and has no value to give; the HPA holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """One value: its name, its quantity as text, and when it was read."""
+
+    name: str
+    value: str
+    at: datetime
+
+
+async def read_metric(live: dict[Key, Live], namespace: str, scaled_object: str, metric: str) -> MetricValue:
+    """Return the value of a metric of a ScaledObject, read now if the last reading is too old."""
+    known = live.get((namespace, scaled_object))
+    if known is None:
+        raise MetricUnknownError(f"there is no ScaledObject {namespace}/{scaled_object}")
+    trigger = known.trigger_of(metric)
+    if trigger is None:
+        raise _explain(known, metric)
+    outcome = await trigger.current()
+    if outcome.failure is not None:
+        raise MetricUnavailableError(f"{trigger.label}: {outcome.failure}")
+    name, reading = next((n, r) for n, r in outcome.readings.items() if n.casefold() == metric.casefold())
+    return MetricValue(name, format_metric(reading.value), outcome.seen)
+
+
+def _explain(known: Live, metric: str) -> Exception:
+    for trigger in known.broken():
+        if metric.startswith(f"s{trigger.index}-"):
+            return MetricUnavailableError(f"{trigger.label}: {trigger.error}")
+    return MetricUnknownError(f"no trigger has the metric {metric}")

@@ -1,0 +1,354 @@
+"""The reconcile loop of ScaledObjects: observe, decide, act, write the status last.
+
+Level-triggered: one pass looks at everything as it is now and needs no memory of why it was called. It is called when
+a trigger says something new, when the object, its HPA or its target changed, and every polling interval. It never waits
+for a source: triggers are read beside it, and what they said last is what a pass decides on.
+
+What a pass raises is a failed call of ours to Kubernetes and goes to the queue's back-off; everything else that is
+wrong with an object is a value, and ends up in its conditions.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from keda_py.api.meta import ManifestError
+from keda_py.api.scaled_object import ScaledObject
+from keda_py.decide import report, status, validate
+from keda_py.decide.combine import Combined, combine
+from keda_py.decide.hpa import resource_names
+from keda_py.decide.scale import Decision, Limits, Situation, Wakefulness, Why, decide, remember
+from keda_py.decide.status import Condition
+from keda_py.engine.cluster import Cluster
+from keda_py.engine.hpa import HpaKeeper, specs_of
+from keda_py.engine.live import AnyTrigger, Builder, Key, Live
+from keda_py.engine.target import Scale, TargetError, TargetRef, Targets
+from keda_py.engine.trigger import BrokenTrigger
+from keda_py.kube.recorder import Recorder
+from keda_py.naming import FINALIZER, EventReason, Label, Reason
+from keda_py.naming import Condition as Type
+from keda_py.runtime.clock import Now
+from keda_py.runtime.queue import WorkQueue
+
+log = structlog.get_logger("scaledobject")
+
+
+class UnusableError(Exception):
+    """An object that cannot be worked on; the message says what to change, for its Ready condition."""
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass over one object."""
+
+    key: Key
+    raw: dict[str, Any]
+    scaled_object: ScaledObject
+    live: Live
+    target: TargetRef
+    scale: Scale
+    now: datetime
+
+
+class ScaledObjects:
+    """Works on ScaledObjects by key."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        targets: Targets,
+        hpas: HpaKeeper,
+        builder: Builder,
+        queue: WorkQueue[Key],
+        recorder: Recorder,
+        now: Now,
+        owns: Callable[[Key], bool],
+    ) -> None:
+        """`owns`: whether this process is the one that acts on an object; others only answer for its metrics."""
+        self.live: dict[Key, Live] = {}
+        self._cluster = cluster
+        self._targets = targets
+        self._hpas = hpas
+        self._builder = builder
+        self._queue = queue
+        self._recorder = recorder
+        self._now = now
+        self._owns = owns
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done for an object now; return in how many seconds to look again, None for never."""
+        began = asyncio.get_running_loop().time()
+        raw = self._cluster.scaled_objects.get(key)
+        if raw is None:
+            self._forget(key)
+            return None
+        if raw["metadata"].get("deletionTimestamp"):
+            return await self._finalize(key, raw)
+        live = self._remembered(key, raw)
+        try:
+            again = await self._work(key, raw, live)
+        except UnusableError as problem:
+            again = await self._report_unusable(raw, live, str(problem))
+        live.reconcile_seconds = asyncio.get_running_loop().time() - began
+        return again
+
+    def _remembered(self, key: Key, raw: dict[str, Any]) -> Live:
+        live = self.live.get(key)
+        if live is None or live.uid != raw["metadata"]["uid"]:
+            self._forget(key)
+            live = self.live[key] = Live(raw["metadata"]["uid"])
+        return live
+
+    def _forget(self, key: Key) -> None:
+        if (live := self.live.pop(key, None)) is not None:
+            live.close()
+
+    async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
+        scaled_object = self._parsed(raw)
+        fresh = self._builder.update(live, scaled_object, lambda news: self._heard(key, news=news))
+        if not self._owns(key):
+            return None
+        for trigger in live.working():
+            trigger.start()
+        self._check(key, scaled_object)
+        target = target_of(scaled_object)
+        try:
+            scale = await self._targets.read(target)
+        except TargetError as error:
+            raise UnusableError(str(error)) from error
+        self._tell_of_new_triggers(raw, fresh)
+        return await self._scale(_Pass(key, raw, scaled_object, live, target, scale, self._now()))
+
+    def _heard(self, key: Key, *, news: bool) -> None:
+        if news:
+            self._queue.add(key)
+
+    def _parsed(self, raw: dict[str, Any]) -> ScaledObject:
+        try:
+            scaled_object = ScaledObject.parse(raw)
+        except ManifestError as error:
+            raise UnusableError(str(error)) from error
+        if found := validate.problems(scaled_object.spec):
+            raise UnusableError("; ".join(found))
+        return scaled_object
+
+    def _check(self, key: Key, scaled_object: ScaledObject) -> None:
+        owner = self._cluster.owner_of_target(target_of(scaled_object))
+        if owner is not None and owner != key:
+            target = target_of(scaled_object)
+            raise UnusableError(
+                f"{target} is already scaled by the older ScaledObject {owner[1]}; point spec.scaleTargetRef at "
+                f"another target, or delete one of the two and put its triggers into the other"
+            )
+
+    # --- deciding and acting ----------------------------------------------------------------------------------------
+
+    async def _scale(self, this: _Pass) -> float:
+        wanted = deepcopy(this.raw.get("status") or {})
+        await self._ensure_metadata(this)
+        hpa_problem = await self._hpas.ensure(this.scaled_object, this.raw, this.live, this.target)
+        combined = combine(this.live.states())
+        this.live.memory = memory = self._remember(this, combined)
+        decision = self._decide(this, combined, memory)
+        if decision.replicas is not None:
+            await self._act(this, decision, decision.replicas, combined)
+        self._describe(this, wanted, combined)
+        broken = [f"{trigger.label}: {trigger.error}" for trigger in this.live.broken()]
+        if hpa_problem is not None:
+            broken.append(hpa_problem)
+        changes = [
+            report.ready(broken, combined),
+            report.active(combined, decision.why),
+            self._hpas.health(this.scaled_object),
+        ]
+        await self._write(this.raw, this.live, wanted, [change for change in changes if change is not None])
+        return self._again(this, decision)
+
+    def _remember(self, this: _Pass, combined: Combined) -> Wakefulness:
+        persisted = this.raw.get("status") or {}
+        last_active = status.parse_time(persisted["lastActiveTime"]) if persisted.get("lastActiveTime") else None
+        before = this.live.memory or Wakefulness(None, last_active)
+        said = status.find(persisted.get("conditions"), Type.ACTIVE)
+        was_active = last_active is not None and (said is None or said.status != "False")
+        return remember(before, combined.activity, this.now, seen_active=this.live.seen_active(), was_active=was_active)
+
+    def _decide(self, this: _Pass, combined: Combined, memory: Wakefulness) -> Decision:
+        spec = this.scaled_object.spec
+        situation = Situation(
+            activity=combined.activity,
+            replicas=this.scale.replicas,
+            limits=Limits(
+                spec.min_replicas, spec.idle_replica_count, spec.cooldown_period, spec.initial_cooldown_period
+            ),
+            created=this.scaled_object.metadata.creation_timestamp or this.now,
+            last_active=memory.last_active,
+        )
+        return decide(situation, this.now)
+
+    async def _act(self, this: _Pass, decision: Decision, after: int, combined: Combined) -> None:
+        before = this.scale.replicas
+        kind = f"{this.scale.resource.api_version}.{this.target.kind} {this.target.namespace}/{this.target.name}"
+        up = decision.why is Why.WAKE
+        try:
+            await self._targets.set(this.target, this.scale, after)
+        except Exception:
+            if decision.why is not Why.RAISE:
+                reason = EventReason.ACTIVATION_FAILED if up else EventReason.DEACTIVATION_FAILED
+                verb = "scale" if up else "deactivate"
+                self._recorder.warning(this.raw, reason, f"Failed to {verb} {kind} from {before} to {after}")
+            raise
+        log.info(
+            "scaled",
+            object="/".join(this.key),
+            target=f"{this.target.kind}/{this.target.name}",
+            before=before,
+            after=after,
+            why=decision.why.value,
+            triggers=list(combined.active_metrics),
+        )
+        if up:
+            cause = ";".join(combined.active_metrics)
+            note = f"Scaled {kind} from {before} to {after}, triggered by {cause}"
+            self._recorder.normal(this.raw, EventReason.ACTIVATED, note)
+        elif decision.why is Why.SLEEP:
+            self._recorder.normal(this.raw, EventReason.DEACTIVATED, f"Deactivated {kind} from {before} to {after}")
+
+    def _again(self, this: _Pass, decision: Decision) -> float:
+        seconds = this.scaled_object.spec.polling_interval.total_seconds()
+        return seconds if decision.again is None else min(seconds, decision.again.total_seconds())
+
+    # --- metadata and status ----------------------------------------------------------------------------------------
+
+    async def _ensure_metadata(self, this: _Pass) -> None:
+        """Put our label on the object, and the finalizer if its deletion needs work."""
+        metadata = this.raw["metadata"]
+        patch: dict[str, Any] = {}
+        if (metadata.get("labels") or {}).get(Label.OWNER) != metadata["name"]:
+            patch["labels"] = {Label.OWNER: metadata["name"]}
+        finalizers = metadata.get("finalizers") or []
+        if this.scaled_object.spec.restores and FINALIZER not in finalizers:
+            patch |= {"finalizers": [*finalizers, FINALIZER], "resourceVersion": metadata["resourceVersion"]}
+        if patch:
+            this.raw = await self._cluster.patch_scaled_object(this.key, {"metadata": patch})
+            # The HPA copies the labels: it is made of the object as it is now, not as it was.
+            this.scaled_object = ScaledObject.parse(this.raw)
+
+    def _describe(self, this: _Pass, wanted: dict[str, Any], combined: Combined) -> None:
+        """Fill in what the status says besides conditions."""
+        names = [name for trigger in this.live.working() for name in trigger.external_names]
+        triggers = this.scaled_object.spec.triggers
+        resource = this.scale.resource
+        wanted |= {
+            "scaleTargetKind": f"{resource.api_version}.{resource.kind}",
+            "scaleTargetGVKR": {
+                "group": resource.group,
+                "version": resource.version,
+                "kind": resource.kind,
+                "resource": resource.plural,
+            },
+            "externalMetricNames": names,
+            "resourceMetricNames": resource_names(specs_of(this.live)),
+            "triggersTypes": ",".join(dict.fromkeys(trigger.type for trigger in triggers)),
+            "authenticationsTypes": ",".join(
+                dict.fromkeys(trigger.authentication_ref.name for trigger in triggers if trigger.authentication_ref)
+            ),
+        }
+        wanted.setdefault("originalReplicaCount", this.scale.replicas)
+        if (hpa_name := self._hpas.name_in_use(this.scaled_object)) is not None:
+            wanted["hpaName"] = hpa_name
+        if not combined.pending and not combined.failures:
+            wanted["triggersActivity"] = status.triggers_activity(names, combined.active_metrics)
+
+    async def _write(
+        self, raw: dict[str, Any], live: Live, wanted: dict[str, Any], changes: Sequence[Condition]
+    ) -> None:
+        old = raw.get("status") or {}
+        unfilled = [
+            Condition(Type.FALLBACK, "False", Reason.NO_FALLBACK, "No fallbacks are active on this scaled object"),
+            Condition(Type.PAUSED, "False", Reason.UNPAUSED, "ScaledObject is not paused"),
+        ]
+        wanted["conditions"] = status.conditions(old.get("conditions") or [], [*unfilled, *changes])
+        patch = status.merge_patch(old, wanted)
+        if patch is None:
+            return
+        if live.memory is not None and live.memory.last_active is not None:
+            # Kept by transitions only: while it stays active, a new process reads that off the Active condition.
+            patch["lastActiveTime"] = status.format_time(live.memory.last_active)
+        await self._cluster.patch_status(raw, patch)
+        self._tell_of_conditions(raw, old.get("conditions"), changes)
+
+    async def _report_unusable(self, raw: dict[str, Any], live: Live, problem: str) -> float | None:
+        key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
+        if not self._owns(key):
+            return None
+        await self._write(raw, live, deepcopy(raw.get("status") or {}), report.unusable(problem))
+        return 30.0
+
+    def _tell_of_conditions(self, raw: dict[str, Any], old: Any, changes: Iterable[Condition]) -> None:
+        """Tell in an event, once, what became of Ready."""
+        now = next((change for change in changes if change.type == Type.READY), None)
+        before = status.find(old, Type.READY)
+        if now is None or now == before:
+            return
+        name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+        if now.status == "True":
+            self._recorder.normal(raw, EventReason.READY, "ScaledObject is ready for scaling")
+            log.info("ready", object=name)
+            return
+        failed = EventReason.CHECK_FAILED if now.reason == Reason.CHECK_FAILED else EventReason.METRIC_SOURCE_FAILED
+        self._recorder.warning(raw, failed, now.message)
+        log.warning("not ready", object=name, reason=now.reason, message=now.message)
+
+    def _tell_of_new_triggers(self, raw: dict[str, Any], fresh: Iterable[AnyTrigger]) -> None:
+        if status.find((raw.get("status") or {}).get("conditions"), Type.READY) is not None:
+            # Told when they were new to the object, not when they are only new to this process.
+            return
+        for trigger in fresh:
+            if isinstance(trigger, BrokenTrigger):
+                self._recorder.warning(raw, EventReason.SCALER_FAILED, f"{trigger.label}: {trigger.error}")
+            else:
+                self._recorder.normal(
+                    raw, EventReason.SCALERS_STARTED, f"Scaler {trigger.scaler.trigger.type} is built"
+                )
+
+    # --- deletion ---------------------------------------------------------------------------------------------------
+
+    async def _finalize(self, key: Key, raw: dict[str, Any]) -> float | None:
+        """Do what a deletion asks for, then let the object go. The HPA goes with it, by its owner reference."""
+        if not self._owns(key):
+            return None
+        finalizers = raw["metadata"].get("finalizers") or []
+        if FINALIZER not in finalizers:
+            return None
+        await self._restore(raw)
+        rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
+        version = raw["metadata"]["resourceVersion"]
+        await self._cluster.patch_scaled_object(key, {"metadata": {"finalizers": rest, "resourceVersion": version}})
+        self._recorder.warning(raw, EventReason.DELETED, "ScaledObject was deleted")
+        self._forget(key)
+        return None
+
+    async def _restore(self, raw: dict[str, Any]) -> None:
+        original = (raw.get("status") or {}).get("originalReplicaCount")
+        try:
+            scaled_object = ScaledObject.parse(raw)
+            if original is None or not scaled_object.spec.restores:
+                return
+            target = target_of(scaled_object)
+            await self._targets.set(target, await self._targets.read(target), original)
+            log.info("restored", target=str(target), replicas=original, why="the ScaledObject was deleted")
+        except (ManifestError, TargetError) as error:
+            # There is nothing left to restore; the deletion must not hang on it.
+            log.warning("not restored", object=raw["metadata"]["name"], message=str(error))
+
+
+def target_of(scaled_object: ScaledObject) -> TargetRef:
+    """Return what a ScaledObject points at."""
+    ref = scaled_object.spec.scale_target_ref
+    return TargetRef(ref.api_version or "apps/v1", ref.kind or "Deployment", scaled_object.metadata.namespace, ref.name)

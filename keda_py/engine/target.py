@@ -1,0 +1,97 @@
+"""Scale targets: anything with a /scale subresource, found, read and set.
+
+Deployments and StatefulSets are read from a watch, so that a steady cluster is asked nothing; anything else is asked
+for its /scale when it is needed.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from keda_py.kube.client import Client, NotFound, Resource
+from keda_py.kube.discovery import Discovery, DiscoveryError
+from keda_py.kube.reflector import Store
+
+DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
+STATEFUL_SETS: Final = Resource("apps", "v1", "statefulsets", "StatefulSet")
+
+
+class TargetError(Exception):
+    """There is nothing to scale, or it cannot be scaled; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRef:
+    """What a ScaledObject points at, KEDA's defaults applied."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many replicas a target is told to have, and the version of it that said so."""
+
+    resource: Resource
+    replicas: int
+    resource_version: str
+
+
+class Targets:
+    """Reads and sets scale targets."""
+
+    def __init__(self, client: Client, discovery: Discovery, watched: dict[Resource, Store]) -> None:
+        self._client = client
+        self._discovery = discovery
+        self._watched = watched
+
+    async def read(self, ref: TargetRef) -> Scale:
+        """Return the scale of a target; raise `TargetError` when it is not there or has no /scale."""
+        try:
+            resource = await self._discovery.scalable(ref.api_version, ref.kind)
+        except DiscoveryError as error:
+            raise TargetError(f"{ref}: {error}") from error
+        store = self._watched.get(resource)
+        if store is not None:
+            return self._from_watch(ref, resource, store)
+        try:
+            found = await self._client.get_scale(resource, ref.namespace, ref.name)
+        except NotFound as error:
+            raise TargetError(f"{ref} does not exist; create it or correct spec.scaleTargetRef") from error
+        return _scale(resource, found)
+
+    def _from_watch(self, ref: TargetRef, resource: Resource, store: Store) -> Scale:
+        found = store.get((ref.namespace, ref.name))
+        if found is None:
+            raise TargetError(f"{ref} does not exist; create it or correct spec.scaleTargetRef")
+        return _scale(resource, found, default=1)
+
+    async def set(self, ref: TargetRef, scale: Scale, replicas: int) -> None:
+        """Set the replicas of a target that still is as `scale` says; a conflict is for the caller to retry."""
+        answer = await self._client.patch_scale(
+            scale.resource, ref.namespace, ref.name, replicas, resource_version=scale.resource_version
+        )
+        store = self._watched.get(scale.resource)
+        if store is not None and (known := store.get((ref.namespace, ref.name))) is not None:
+            # The watch will say so too, a moment later; until then nobody may decide on the old count.
+            version = answer["metadata"]["resourceVersion"]
+            store.put(
+                known | {"metadata": known["metadata"] | {"resourceVersion": version}, "spec": {"replicas": replicas}}
+            )
+
+
+def _scale(resource: Resource, found: dict[str, Any], *, default: int = 0) -> Scale:
+    # A Deployment without spec.replicas has one; a Scale object leaves a zero out.
+    replicas = found.get("spec", {}).get("replicas")
+    return Scale(resource, default if replicas is None else replicas, found["metadata"]["resourceVersion"])
+
+
+def trim_workload(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept in memory of a Deployment or StatefulSet."""
+    metadata = found["metadata"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
+    return {"metadata": kept, "spec": {"replicas": found.get("spec", {}).get("replicas")}}

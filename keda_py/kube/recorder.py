@@ -1,0 +1,94 @@
+"""Events about objects, for ``kubectl describe``. Telling must never hold up or break what is told about.
+
+So an event is put into a bounded queue and sent beside; what cannot be sent is counted and forgotten. The same event
+of the same object is sent once in a while only.
+"""
+
+import asyncio
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from keda_py.kube.client import ApiError, Client, Resource
+from keda_py.naming import MANAGED_BY
+
+log = structlog.get_logger("event")
+
+EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
+WAITING: Final = 1000
+REMEMBERED: Final = 4096
+AGAIN_SECONDS: Final = 300.0
+LONGEST_NOTE: Final = 1024
+
+
+class Recorder:
+    """Takes events at once, and sends them while `run` runs."""
+
+    def __init__(self, client: Client, *, now: Callable[[], datetime], instance: str) -> None:
+        self._client = client
+        self._now = now
+        self._instance = instance
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=WAITING)
+        self._told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._wake = asyncio.Event()
+        self.dropped = 0
+
+    def normal(self, regarding: dict[str, Any], reason: str, note: str) -> None:
+        """Tell of something that is as it should be."""
+        self._tell(regarding, "Normal", reason, note)
+
+    def warning(self, regarding: dict[str, Any], reason: str, note: str) -> None:
+        """Tell of something that wants somebody's attention."""
+        self._tell(regarding, "Warning", reason, note)
+
+    def _tell(self, regarding: dict[str, Any], kind: str, reason: str, note: str) -> None:
+        identity = (regarding["metadata"]["uid"], reason, note)
+        now = asyncio.get_running_loop().time()
+        if now - self._told.get(identity, -AGAIN_SECONDS) < AGAIN_SECONDS:
+            return
+        self._told.pop(identity, None)
+        self._told[identity] = now
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        self.dropped += len(self._waiting) == WAITING
+        self._waiting.append(self._event(regarding, kind, reason, note))
+        self._wake.set()
+
+    def _event(self, regarding: dict[str, Any], kind: str, reason: str, note: str) -> dict[str, Any]:
+        metadata = regarding["metadata"]
+        subject = {
+            "apiVersion": regarding["apiVersion"],
+            "kind": regarding["kind"],
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        }
+        name = f"{metadata['name'][:200]}.{uuid.uuid4().hex[:16]}"
+        return {
+            "metadata": {"namespace": metadata["namespace"], "name": name},
+            "eventTime": self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "type": kind,
+            "reason": reason,
+            "action": reason,
+            "note": note[:LONGEST_NOTE],
+            "regarding": subject,
+            "reportingController": MANAGED_BY,
+            "reportingInstance": self._instance,
+        }
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                event = self._waiting.popleft()
+                try:
+                    await self._client.create(EVENTS, event["metadata"]["namespace"], event)
+                except ApiError as error:
+                    self.dropped += 1
+                    log.debug("event not sent", reason=event["reason"], message=str(error))
