@@ -10,15 +10,10 @@ GROUP: Final = "keda.sh"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
-LEASE: Final = "operator.keda.sh"
 FIELD_MANAGER: Final = "keda-py"
 FINALIZER: Final = "finalizer.keda.sh"
 MANAGED_BY: Final = "keda-operator"
-CERTIFICATE_SECRET: Final = "kedaorg-certs"  # noqa: S105  the name of a Secret, not a secret
-EXTERNAL_METRICS_GROUP: Final = "external.metrics.k8s.io"
-EXTERNAL_METRICS_VERSION: Final = "v1beta1"
 
-COMPOSITE_METRIC: Final = "composite-metric"
 MAX_LABEL_LENGTH: Final = 63
 
 
@@ -74,7 +69,6 @@ class EventReason:
     CHECK_FAILED: Final = "ScaledObjectCheckFailed"  # Warning
     DELETED: Final = "ScaledObjectDeleted"  # Warning, as in KEDA
     SCALERS_STARTED: Final = "KEDAScalersStarted"
-    SCALERS_STOPPED: Final = "KEDAScalersStopped"
     SCALER_FAILED: Final = "KEDAScalerFailed"  # Warning
     METRIC_SOURCE_FAILED: Final = "KEDAMetricSourceFailed"  # Warning
     ACTIVATED: Final = "KEDAScaleTargetActivated"
