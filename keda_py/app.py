@@ -104,7 +104,7 @@ async def _run_parts(settings: Settings, registry: Registry, client: Client) -> 
         client,
         scaled_objects=kept[SCALED_OBJECTS],
         hpas=kept[HPAS],
-        workloads={resource.kind: store for resource, store in workloads.items()},
+        workloads=workloads,
         wake=queue.add,
     )
     recorder = Recorder(client, now=wall_clock, instance=socket.gethostname())

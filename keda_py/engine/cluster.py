@@ -15,6 +15,7 @@ from keda_py.kube.client import Client, Resource
 from keda_py.kube.reflector import Store
 
 Key = tuple[str, str]
+Identity = tuple[str, str, str, str]
 
 SCALED_OBJECTS: Final = Resource(naming.GROUP, naming.VERSION, "scaledobjects", "ScaledObject")
 HPAS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
@@ -29,23 +30,23 @@ class Cluster:
         *,
         scaled_objects: Store,
         hpas: Store,
-        workloads: dict[str, Store],
+        workloads: dict[Resource, Store],
         wake: Callable[[Key], None],
     ) -> None:
-        """`workloads`: the watched scale targets by kind. `wake`: told of each object that wants another look."""
+        """`workloads`: the watched scale targets by their resource. `wake`: told of objects that want another look."""
         self.client = client
         self.scaled_objects = scaled_objects
         self.hpas = hpas
         self._wake = wake
-        self._by_target: dict[tuple[str, str, str], set[Key]] = defaultdict(set)
+        self._by_target: dict[Identity, set[Key]] = defaultdict(set)
         scaled_objects.on_change(self._scaled_object_changed)
         hpas.on_change(self._hpa_changed)
-        for kind, store in workloads.items():
-            store.on_change(partial(self._workload_changed, kind))
+        for resource, store in workloads.items():
+            store.on_change(partial(self._workload_changed, resource))
 
     def owner_of_target(self, target: TargetRef) -> Key | None:
         """Return the object that may scale a target: of several the oldest."""
-        keys = self._by_target.get((target.kind, target.namespace, target.name), set())
+        keys = self._by_target.get(target.identity, set())
         alive = [(key, raw) for key in keys if (raw := self.scaled_objects.get(key)) is not None]
         if not alive:
             return None
@@ -74,7 +75,7 @@ class Cluster:
         if old is None or new is None or _asked(old) != _asked(new):
             self._wake(key)
 
-    def _leave_target(self, target: tuple[str, str, str] | None, key: Key) -> None:
+    def _leave_target(self, target: Identity | None, key: Key) -> None:
         """Forget that an object points at a target, and let the next in line take it."""
         if target is None:
             return
@@ -92,10 +93,12 @@ class Cluster:
             if owner["kind"] == SCALED_OBJECTS.kind:
                 self._wake((key[0], owner["name"]))
 
-    def _workload_changed(self, kind: str, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+    def _workload_changed(
+        self, resource: Resource, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None
+    ) -> None:
         if old is not None and new is not None and old["spec"] == new["spec"]:
             return
-        for watcher in self._by_target.get((kind, *key), ()):
+        for watcher in self._by_target.get((resource.group, resource.kind, *key), ()):
             self._wake(watcher)
 
 
@@ -105,11 +108,12 @@ def trim_scaled_object(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "metadata": metadata}
 
 
-def _target_key(raw: dict[str, Any] | None) -> tuple[str, str, str] | None:
+def _target_key(raw: dict[str, Any] | None) -> Identity | None:
     ref = ((raw or {}).get("spec") or {}).get("scaleTargetRef") or {}
     if raw is None or not isinstance(ref, dict) or "name" not in ref:
         return None
-    return (ref.get("kind") or "Deployment", raw["metadata"]["namespace"], ref["name"])
+    version, kind = ref.get("apiVersion") or "apps/v1", ref.get("kind") or "Deployment"
+    return TargetRef(version, kind, raw["metadata"]["namespace"], ref["name"]).identity
 
 
 def _asked(raw: dict[str, Any]) -> tuple[Any, ...]:

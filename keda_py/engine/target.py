@@ -31,6 +31,11 @@ class TargetRef:
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
 
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What tells it from any other target, in whatever version it is written: group, kind, namespace, name."""
+        return (self.api_version.rpartition("/")[0], self.kind, self.namespace, self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

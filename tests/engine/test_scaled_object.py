@@ -79,7 +79,7 @@ class World:
             client,
             scaled_objects=kept[SCALED_OBJECTS],
             hpas=kept[HPAS],
-            workloads={"Deployment": kept[DEPLOYMENTS]},
+            workloads={DEPLOYMENTS: kept[DEPLOYMENTS]},
             wake=queue.add,
         )
         recorder = Recorder(client, now=self.time, instance="test")
@@ -300,6 +300,19 @@ async def test_of_two_objects_on_one_target_the_older_works_and_the_younger_is_n
         world.api.delete(f"{SO}/a")
         await asyncio.sleep(1)
         assert world.condition("Ready", "b")[0] == "True"
+
+
+async def test_kinds_of_one_name_in_two_groups_are_two_targets(world: World) -> None:
+    world.deploy(0)
+    world.api.put("/apis/example.com/v1/namespaces/ns/lamps/web", {"spec": {"replicas": 0}})
+    world.pods.count = 1
+    async with world.daemon():
+        world.apply("a")
+        world.apply("b", scaleTargetRef={"name": "web", "apiVersion": "example.com/v1", "kind": "Lamp"})
+        world.apply("c", scaleTargetRef={"name": "web", "apiVersion": "example.com/v1", "kind": "Deployment"})
+        await asyncio.sleep(1)
+        assert world.condition("Ready", "a")[0] == world.condition("Ready", "b")[0] == "True"
+        assert "has no kind Deployment in example.com/v1" in world.message(name="c")
 
 
 async def test_one_broken_trigger_leaves_the_others_at_work(world: World) -> None:
