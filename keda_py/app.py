@@ -1,23 +1,30 @@
 """Wires the daemon: every part in one task group, so that if one dies the process exits and is started anew."""
 
 import asyncio
-import logging
 import random
 import signal
 import socket
+import ssl
 import sys
-from typing import Any, Final
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
 
 import structlog
 
+from keda_py import log as logging
 from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scaled_object
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.live import Builder, Key
+from keda_py.engine.metrics import read_metric
 from keda_py.engine.registry import Registry, RegistryError
 from keda_py.engine.scaled_object import ScaledObjects
 from keda_py.engine.target import DEPLOYMENTS, STATEFUL_SETS, Targets, trim_workload
 from keda_py.kube.client import ApiError, Client, Resource
 from keda_py.kube.discovery import Discovery
+from keda_py.kube.lease import Lease
 from keda_py.kube.reader import ClusterReader
 from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Reflector, Store
@@ -26,6 +33,11 @@ from keda_py.runtime.clock import wall_clock
 from keda_py.runtime.queue import WorkQueue, work
 from keda_py.runtime.source import Sources
 from keda_py.scaler import Platform
+from keda_py.serve import external_metrics, front_proxy, health, telemetry
+from keda_py.serve.front_proxy import FrontProxy
+from keda_py.serve.listen import ListenError, listening
+from keda_py.serve.rotation import CertificateKeeper, FileCertificates, Place, SecretCertificates
+from keda_py.serve.tls import ServerTls
 from keda_py.settings import Settings
 
 log = structlog.get_logger("daemon")
@@ -33,34 +45,30 @@ log = structlog.get_logger("daemon")
 UNUSABLE: Final = 2
 """Exit code for what only a person can mend: flags, cluster, installation."""
 
+_TLS_VERSIONS: Final = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
 
-def run(settings: Settings) -> int:
+
+def run(settings: Settings, *, unused_flags: tuple[str, ...] = ()) -> int:
     """Run the daemon until a signal stops it; return the exit code."""
-    configure_logging(settings)
+    logging.configure(settings)
+    if unused_flags:
+        log.info("without effect here", flags=list(unused_flags))
+    code = 0
     try:
         asyncio.run(_until_stopped(settings))
-    except (ConfigError, RegistryError) as error:
-        print(f"keda-py: {error}", file=sys.stderr)  # noqa: T201  one clear line for a person
-        return UNUSABLE
-    return 0
+    except* (ConfigError, RegistryError, ListenError) as errors:
+        print(f"keda-py: {_first(errors)}", file=sys.stderr)  # noqa: T201  one clear line for a person
+        code = UNUSABLE
+    return code
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log to standard error, as JSON or for the console."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if settings.log_encoder == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _until_stopped(settings: Settings) -> None:
@@ -69,7 +77,7 @@ async def _until_stopped(settings: Settings) -> None:
     try:
         client = Client(transport)
         await _reach(client)
-        daemon = asyncio.create_task(_run_parts(settings, registry, client))
+        daemon = asyncio.create_task(Daemon(settings, registry, client).run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, daemon.cancel)
         await asyncio.wait({daemon})
@@ -90,63 +98,180 @@ async def _reach(client: Client) -> None:
         raise ConfigError(reason) from error
 
 
-async def _run_parts(settings: Settings, registry: Registry, client: Client) -> None:
-    chance = random.SystemRandom()
-    queue: WorkQueue[Key] = WorkQueue(chance=chance)
-    kept = {
-        SCALED_OBJECTS: Store(trim_scaled_object),
-        HPAS: Store(trim_hpa),
-        DEPLOYMENTS: Store(trim_workload),
-        STATEFUL_SETS: Store(trim_workload),
-    }
-    workloads = {resource: kept[resource] for resource in (DEPLOYMENTS, STATEFUL_SETS)}
-    cluster = Cluster(
-        client,
-        scaled_objects=kept[SCALED_OBJECTS],
-        hpas=kept[HPAS],
-        workloads=workloads,
-        wake=queue.add,
-    )
-    recorder = Recorder(client, now=wall_clock, instance=socket.gethostname())
-    platform = Platform(now=wall_clock, kubernetes=ClusterReader(client), http_timeout=settings.http_timeout)
-    reflectors = list(_reflectors(settings, client, kept, chance))
-    async with Sources(platform, chance=chance) as sources, asyncio.TaskGroup() as parts:
-        objects = ScaledObjects(
-            cluster,
-            targets=Targets(client, Discovery(client), workloads),
-            hpas=HpaKeeper(cluster),
-            builder=Builder(registry, sources, platform),
-            queue=queue,
-            recorder=recorder,
+class Daemon:
+    """All parts of the daemon, and how they hang together."""
+
+    def __init__(self, settings: Settings, registry: Registry, client: Client) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._client = client
+        self._chance = random.SystemRandom()
+        self._queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
+        self._stores = {
+            SCALED_OBJECTS: Store(trim_scaled_object),
+            HPAS: Store(trim_hpa),
+            DEPLOYMENTS: Store(trim_workload),
+            STATEFUL_SETS: Store(trim_workload),
+        }
+        self._reflectors = [
+            self._reflector(resource, store, namespace)
+            for resource, store in self._stores.items()
+            for namespace in settings.watch_namespaces or ("",)
+        ]
+        self._recorder = Recorder(client, now=wall_clock, instance=socket.gethostname())
+        self._term_over = asyncio.Event()
+        self._lease = Lease(
+            client,
+            namespace=settings.namespace,
+            identity=f"{socket.gethostname()}_{uuid.uuid4()}",
             now=wall_clock,
-            owns=lambda _: True,
+            leadership=settings.leadership,
+            changed=lambda _: self._term_over.set(),
         )
-        parts.create_task(recorder.run(), name="events")
-        for reflector in reflectors:
+
+    async def run(self) -> None:
+        """Run until cancelled, or until a part dies."""
+        settings = self._settings
+        platform = Platform(
+            now=wall_clock,
+            kubernetes=ClusterReader(self._client),
+            http_timeout=settings.http_timeout,
+            ca_paths=settings.ca_folders,
+            min_tls=settings.http_tls.minimum,
+            ciphers=settings.http_tls.ciphers,
+            keep_alive=settings.http_keep_alive,
+        )
+        async with Sources(platform, chance=self._chance) as sources:
+            objects = self._scaled_objects(sources, platform)
+            try:
+                async with asyncio.TaskGroup() as parts, self._serving(objects, parts):
+                    await self._work(objects, parts)
+            finally:
+                # Only now: nothing of ours acts any more.
+                await self._lease.release()
+
+    async def _work(self, objects: ScaledObjects, parts: asyncio.TaskGroup) -> None:
+        parts.create_task(self._recorder.run(), name="events")
+        for reflector in self._reflectors:
             parts.create_task(reflector.run(), name="watch")
         # Nothing is decided on half a picture.
-        for reflector in reflectors:
+        for reflector in self._reflectors:
             await reflector.listed.wait()
-        log.info("started", scaledobjects=len(kept[SCALED_OBJECTS]), triggers=registry.types)
-        for _ in range(settings.reconciles):
-            parts.create_task(work(queue, objects.reconcile, on_error=_tell_of_retry), name="worker")
+        if self._settings.leadership.elect:
+            parts.create_task(self._lease.run(), name="lease")
+        log.info("started", scaledobjects=len(self._stores[SCALED_OBJECTS]), triggers=self._registry.types)
+        while True:
+            await self._term(objects)
 
+    async def _term(self, objects: ScaledObjects) -> None:
+        """Work until leadership changes hands: a pass does not outlive the term that it began in."""
+        self._term_over.clear()
+        for key in self._stores[SCALED_OBJECTS].keys():  # noqa: SIM118  a store is no dict
+            self._queue.add(key)
+        workers = [
+            asyncio.create_task(work(self._queue, objects.reconcile, on_error=_tell_of_retry), name="worker")
+            for _ in range(self._settings.reconciles)
+        ]
+        try:
+            await self._term_over.wait()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
-def _reflectors(
-    settings: Settings, client: Client, kept: dict[Resource, Store], chance: random.Random
-) -> list[Reflector]:
-    return [
-        Reflector(
-            client,
+    def _acts(self) -> bool:
+        return self._lease.held or not self._settings.leadership.elect
+
+    def _scaled_objects(self, sources: Sources, platform: Platform) -> ScaledObjects:
+        workloads = {resource: self._stores[resource] for resource in (DEPLOYMENTS, STATEFUL_SETS)}
+        cluster = Cluster(
+            self._client,
+            scaled_objects=self._stores[SCALED_OBJECTS],
+            hpas=self._stores[HPAS],
+            workloads=workloads,
+            wake=self._queue.add,
+        )
+        return ScaledObjects(
+            cluster,
+            targets=Targets(self._client, Discovery(self._client), workloads),
+            hpas=HpaKeeper(cluster),
+            builder=Builder(self._registry, sources, platform),
+            queue=self._queue,
+            recorder=self._recorder,
+            now=wall_clock,
+            owns=lambda _: self._acts(),
+        )
+
+    def _reflector(
+        self, resource: Resource, store: Store, namespace: str = "", *, field_selector: str = ""
+    ) -> Reflector:
+        selector = self._settings.watch_label_selector if resource == SCALED_OBJECTS else ""
+        return Reflector(
+            self._client,
             resource,
             store,
-            chance=chance,
+            chance=self._chance,
             namespace=namespace,
-            label_selector=settings.watch_label_selector if resource == SCALED_OBJECTS else "",
+            label_selector=selector,
+            field_selector=field_selector,
         )
-        for resource, store in kept.items()
-        for namespace in settings.watch_namespaces or ("",)
-    ]
+
+    # --- servers ----------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _serving(self, objects: ScaledObjects, parts: asyncio.TaskGroup) -> AsyncIterator[None]:
+        settings = self._settings
+        tls = ServerTls(minimum=_TLS_VERSIONS[settings.service_tls.minimum], ciphers=settings.service_tls.ciphers)
+        proxy = FrontProxy(tls.set_client_authority)
+        conditions: dict[str, Callable[[], bool]] = {
+            "the cluster is not listed yet": lambda: all(reflector.listed.is_set() for reflector in self._reflectors)
+        }
+        if settings.external_metrics is not None:
+            self._look_after(tls, proxy, parts)
+            conditions["there is no serving certificate yet"] = lambda: tls.has_certificate
+            conditions["the aggregation layer is not known yet"] = lambda: proxy.known
+        read = partial(read_metric, objects.live)
+        seen = telemetry.Telemetry(
+            objects.live,
+            lease=settings.leadership.name if settings.leadership.elect else None,
+            leads=self._acts,
+            queued=lambda: len(self._queue),
+        )
+        async with (
+            listening(health.application(conditions), settings.health, flag="--health-probe-bind-address"),
+            listening(telemetry.application(seen), settings.telemetry, flag="--metrics-bind-address"),
+            listening(
+                external_metrics.application(read, admits=proxy.admits),
+                settings.external_metrics,
+                flag="--secure-bind-address",
+                tls=tls.context,
+            ),
+        ):
+            yield
+
+    def _look_after(self, tls: ServerTls, proxy: FrontProxy, parts: asyncio.TaskGroup) -> None:
+        """Keep the server's certificate, and whom it trusts, up to date."""
+        given, namespace = self._settings.certificates, self._settings.namespace
+        place = Place(namespace, given.secret, given.metrics_service)
+        own = SecretCertificates(self._client, place, given.names(namespace), wall_clock)
+        rotates = not (given.folder / "tls.crt").exists() if given.rotates is None else given.rotates
+        keeper = CertificateKeeper(
+            own if rotates else FileCertificates(given.folder),
+            tls,
+            client=self._client,
+            place=place,
+            patches=given.patches_api_service,
+        )
+        parts.create_task(keeper.run(), name="certificate")
+        store = Store(front_proxy.trim_config_map)
+        store.on_change(proxy.changed)
+        watch = self._reflector(
+            front_proxy.CONFIG_MAPS,
+            store,
+            front_proxy.NAMESPACE,
+            field_selector=f"metadata.name={front_proxy.NAME}",
+        )
+        parts.create_task(watch.run(), name="watch")
 
 
 def _tell_of_retry(key: Key, error: Exception, seconds: float) -> None:

@@ -1,86 +1,333 @@
-"""The command line. Everything heavy is imported only after the arguments were found right."""
+"""The command line, with KEDA's flags and variables. Everything heavy is imported only after they were found right."""
 
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from keda_py import __version__
-from keda_py.settings import Settings
+from keda_py import __version__, naming
+from keda_py.duration import DurationError, parse_go_duration
+from keda_py.settings import Address, Certificates, Leadership, Settings, Tls
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Duration(click.ParamType):  # type: ignore[type-arg]
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            found = parse_go_duration(value)
+        except DurationError:
+            self.fail(f"{value!r} is not a duration such as 15s or 1m30s", param, ctx)
+        if found <= timedelta(0):
+            self.fail(f"{value!r} must be longer than nothing", param, ctx)
+        return found
+
+
+class _Address(click.ParamType):  # type: ignore[type-arg]
+    """``:8080``, ``127.0.0.1:8080``, ``[::1]:8080``; ``0`` for not at all, as controller-runtime has it."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address | None:
+        if value == "0":
+            return None
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004  the last port
+            self.fail(f"{value!r} is not an address such as :8080 or 127.0.0.1:8080; 0 turns it off", param, ctx)
+        return Address(host.strip("[]"), int(port))
+
+
+class _Level(click.ParamType):  # type: ignore[type-arg]
+    """zap's names of log levels; its numbers are ever more than debug."""
+
+    name = "level"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        levels = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning", "error": "error"}
+        if value in levels:
+            return levels[value]
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is not one of {', '.join(levels)}, or a number from 1", param, ctx)
+        return "debug"
+
+
+class _Ciphers(click.ParamType):  # type: ignore[type-arg]
+    """Go's names of TLS 1.2 cipher suites, separated by ``:`` or ``,``, as OpenSSL's."""
+
+    name = "ciphers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        names = [name.strip() for name in str(value).replace(",", ":").split(":") if name.strip()]
+        if unknown := [name for name in names if name not in _GO_CIPHERS and name not in _GO_CIPHERS.values()]:
+            self.fail(f"unknown cipher suites {', '.join(unknown)}; known are {', '.join(_GO_CIPHERS)}", param, ctx)
+        return ":".join(_GO_CIPHERS.get(name, name) for name in names)
+
+
+_GO_CIPHERS: Final = {
+    f"TLS_ECDHE_{key}_WITH_{ours}": f"ECDHE-{key}-{theirs}"
+    for key in ("ECDSA", "RSA")
+    for ours, theirs in (
+        ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+        ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+        ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+        ("AES_128_CBC_SHA", "AES128-SHA"),
+        ("AES_256_CBC_SHA", "AES256-SHA"),
+        ("AES_128_CBC_SHA256", "AES128-SHA256"),
+    )
+}
+_TLS_VERSIONS: Final = click.Choice(["TLS10", "TLS11", "TLS12", "TLS13"])
+IGNORED: Final = (
+    "cache-miss-to-direct-client",
+    "disable-compression",
+    "enable-high-cardinality-metrics-labels",
+    "enable-opentelemetry-metrics",
+    "enable-webhook-patching",
+    "filepath-auth-root-path",
+    "http-idle-conn-timeout",
+    "http-max-idle-conns",
+    "http-max-idle-conns-per-host",
+    "k8s-cluster-name",
+    "kube-api-burst",
+    "kube-api-qps",
+    "logtostderr",
+    "metrics-service-bind-address",
+    "profiling-bind-address",
+    "stderrthreshold",
+    "v",
+    "validating-webhook-name",
+    "zap-devel",
+    "zap-stacktrace-level",
+    "zap-time-encoding",
+)
+"""KEDA's flags that have nothing to set here, or not yet: taken, so that its manifests start, and told as unused."""
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _flag(name: str, default: Any, help_text: str, *, env: str | None = None, **rest: Any) -> Decorator:
+    return click.option(
+        f"--{name}",
+        default=default,
+        help=help_text,
+        envvar=env,
+        show_default=bool(default),
+        show_envvar=env is not None,
+        **rest,
+    )
+
+
+def _switch(name: str, help_text: str, *, default: bool | None, env: str | None = None) -> Decorator:
+    """Return a flag that takes ``--name``, ``--name=true`` and ``--name=false``, as Go's flags do."""
+    shown = "as needed" if default is None else str(default).lower()
+    return click.option(
+        f"--{name}",
+        default=default,
+        type=click.BOOL,
+        is_flag=False,
+        flag_value="true",
+        help=help_text,
+        show_default=shown,
+        envvar=env,
+        show_envvar=env is not None,
+        metavar="[=true|false]",
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="keda-py")
 def main() -> None:
     """Event-driven autoscaling for Kubernetes, for KEDA's manifests."""
 
 
+_FLAGS: Final[list[Decorator]] = [
+    _flag("kubeconfig", "", "Cluster to work on. Default: the pod's own, then ~/.kube/config.", env="KUBECONFIG"),
+    _flag("watch-namespace", "", "Namespaces to work in, comma separated. Default: all.", env="WATCH_NAMESPACE"),
+    _flag("watch-label-selector", "", "Only ScaledObjects with these labels.", env="WATCH_LABEL_SELECTOR"),
+    _flag(
+        "pod-namespace",
+        "keda",
+        "Namespace of the daemon itself: of its lease, Secret and Services.",
+        env="POD_NAMESPACE",
+    ),
+    _flag(
+        "max-reconciles",
+        20,
+        "ScaledObjects reconciled at a time.",
+        env="KEDA_SCALEDOBJECT_CTRL_MAX_RECONCILES",
+        type=click.IntRange(1, 1000),
+    ),
+    _switch("leader-elect", "Act only while holding the lease; for several replicas.", default=False),
+    _flag("leader-election-id", naming.LEASE, "Name of the lease."),
+    _flag(
+        "lease-duration",
+        "15s",
+        "How long a lease holds without renewal.",
+        env="KEDA_OPERATOR_LEADER_ELECTION_LEASE_DURATION",
+        type=_Duration(),
+    ),
+    _flag(
+        "renew-deadline",
+        "10s",
+        "After how long without renewal the leader stops acting.",
+        env="KEDA_OPERATOR_LEADER_ELECTION_RENEW_DEADLINE",
+        type=_Duration(),
+    ),
+    _flag(
+        "retry-period",
+        "2s",
+        "How often to renew or try for the lease.",
+        env="KEDA_OPERATOR_LEADER_ELECTION_RETRY_PERIOD",
+        type=_Duration(),
+    ),
+    _flag(
+        "secure-bind-address", ":6443", "Where external metrics are served to the API server; 0: off.", type=_Address()
+    ),
+    _flag("metrics-bind-address", ":8080", "Where /metrics is served; 0: off.", type=_Address()),
+    _switch("enable-prometheus-metrics", "Serve /metrics.", default=True),
+    _flag("health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0: off.", type=_Address()),
+    _flag("cert-dir", "/certs", "Folder with tls.crt, tls.key and ca.crt for the external metrics server."),
+    _switch(
+        "enable-cert-rotation",
+        "Make and renew the certificate in a Secret. Default: unless --cert-dir has one.",
+        default=None,
+    ),
+    _flag("cert-secret-name", naming.CERTIFICATE_SECRET, "The Secret for the certificate made here."),
+    _switch("enable-apiservice-patching", "Put the certificate's authority into the APIService.", default=True),
+    _flag("operator-service-name", "keda-operator", "Service of the daemon, for the certificate."),
+    _flag("metrics-server-service-name", "keda-metrics-apiserver", "Service that the APIService points at."),
+    _flag("webhooks-service-name", "keda-admission-webhooks", "Service of the webhooks, for the certificate."),
+    _flag("k8s-cluster-domain", "cluster.local", "DNS domain of the cluster."),
+    _flag(
+        "ca-dir",
+        ("/custom/ca",),
+        "Folder or file with authorities that scalers trust too; may be given several times.",
+        multiple=True,
+    ),
+    _flag(
+        "http-timeout",
+        3000,
+        "Deadline of a scaler's read, in milliseconds.",
+        env="KEDA_HTTP_DEFAULT_TIMEOUT",
+        type=click.IntRange(1),
+    ),
+    _switch(
+        "http-disable-keep-alive",
+        "Open a new connection for each request of a scaler.",
+        default=False,
+        env="KEDA_HTTP_DISABLE_KEEP_ALIVE",
+    ),
+    _flag(
+        "http-min-tls-version",
+        "TLS12",
+        "Lowest TLS version of scalers.",
+        env="KEDA_HTTP_MIN_TLS_VERSION",
+        type=_TLS_VERSIONS,
+    ),
+    _flag(
+        "http-tls-ciphers",
+        "",
+        "TLS 1.2 cipher suites of scalers, by Go's names.",
+        env="KEDA_HTTP_TLS_CIPHER_LIST",
+        type=_Ciphers(),
+    ),
+    _flag(
+        "service-min-tls-version",
+        None,
+        "Lowest TLS version of the servers. Default: that of scalers.",
+        env="KEDA_SERVICE_MIN_TLS_VERSION",
+        type=_TLS_VERSIONS,
+    ),
+    _flag(
+        "service-tls-ciphers",
+        None,
+        "TLS 1.2 cipher suites of the servers. Default: those of scalers.",
+        env="KEDA_SERVICE_TLS_CIPHER_LIST",
+        type=_Ciphers(),
+    ),
+    _flag("zap-log-level", "info", "Lowest level that is logged: debug, info, warn, error.", type=_Level()),
+    _flag("zap-encoder", "console", "Form of the log lines.", type=click.Choice(["console", "json"])),
+    *(click.option(f"--{name}", hidden=True, expose_value=True, is_flag=False, flag_value="true") for name in IGNORED),
+]
+
+
+def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return command
+
+
 @main.command()
-@click.option(
-    "--kubeconfig",
-    default="",
-    envvar="KUBECONFIG",
-    help="Cluster to work on. Default: the pod's own, then ~/.kube/config.",
-)
-@click.option(
-    "--watch-namespace",
-    default="",
-    envvar="WATCH_NAMESPACE",
-    help="Namespaces to work in, comma separated. Default: all.",
-)
-@click.option(
-    "--watch-label-selector",
-    default="",
-    envvar="WATCH_LABEL_SELECTOR",
-    help="Only ScaledObjects with these labels.",
-)
-@click.option(
-    "--max-reconciles",
-    type=click.IntRange(1, 1000),
-    default=20,
-    envvar="KEDA_SCALEDOBJECT_CTRL_MAX_RECONCILES",
-    show_default=True,
-    help="ScaledObjects reconciled at a time.",
-)
-@click.option(
-    "--http-timeout",
-    type=click.IntRange(1),
-    default=3000,
-    envvar="KEDA_HTTP_DEFAULT_TIMEOUT",
-    show_default=True,
-    help="Deadline of a scaler's read, in milliseconds.",
-)
-@click.option(
-    "--zap-log-level",
-    "log_level",
-    default="info",
-    show_default=True,
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Lowest level that is logged.",
-)
-@click.option(
-    "--zap-encoder",
-    "log_encoder",
-    default="console",
-    show_default=True,
-    type=click.Choice(["console", "json"]),
-    help="Form of the log lines.",
-)
+@_with_flags
 def run(**given: Any) -> None:
     """Watch ScaledObjects and scale what they point at, until told to stop.
 
-    Run one at a time: there is no leader election yet.
+    Flags and variables are those of KEDA's operator and metrics server where they have a counterpart here. Flags of
+    theirs without one are taken and ignored.
     """
-    settings = Settings(
+    settings = _settings(given)
+    unused = tuple(_unused(given))
+    from keda_py import app  # noqa: PLC0415  a quarter of a second that --help and a bad flag need not wait for
+
+    sys.exit(app.run(settings, unused_flags=unused))
+
+
+def _unused(given: Mapping[str, Any]) -> Iterator[str]:
+    return (f"--{name}" for name in IGNORED if given[name.replace("-", "_")] is not None)
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    http_tls = Tls(given["http_min_tls_version"], given["http_tls_ciphers"])
+    ciphers = given["service_tls_ciphers"]
+    return Settings(
         kubeconfig=given["kubeconfig"],
+        namespace=given["pod_namespace"],
         watch_namespaces=tuple(filter(None, (part.strip() for part in given["watch_namespace"].split(",")))),
         watch_label_selector=given["watch_label_selector"],
         reconciles=given["max_reconciles"],
+        leadership=_leadership(given),
+        certificates=_certificates(given),
+        external_metrics=given["secure_bind_address"],
+        telemetry=given["metrics_bind_address"] if given["enable_prometheus_metrics"] else None,
+        health=given["health_probe_bind_address"],
         http_timeout=timedelta(milliseconds=given["http_timeout"]),
-        log_level=given["log_level"],
-        log_encoder=given["log_encoder"],
+        http_tls=http_tls,
+        http_keep_alive=not given["http_disable_keep_alive"],
+        service_tls=Tls(given["service_min_tls_version"] or http_tls.minimum, ciphers or http_tls.ciphers),
+        ca_folders=given["ca_dir"],
+        log_level=given["zap_log_level"],
+        log_encoder=given["zap_encoder"],
     )
-    from keda_py import app  # noqa: PLC0415  a quarter of a second that --help and a bad flag need not wait for
 
-    sys.exit(app.run(settings))
+
+def _leadership(given: Mapping[str, Any]) -> Leadership:
+    found = Leadership(
+        elect=given["leader_elect"],
+        name=given["leader_election_id"],
+        duration=given["lease_duration"],
+        renew_deadline=given["renew_deadline"],
+        retry_period=given["retry_period"],
+    )
+    if found.duration <= found.renew_deadline or found.renew_deadline <= 1.2 * found.retry_period:
+        raise click.UsageError("--lease-duration must be longer than --renew-deadline, that than 1.2 --retry-period")
+    return found
+
+
+def _certificates(given: Mapping[str, Any]) -> Certificates:
+    folder = Path(given["cert_dir"])
+    if given["enable_cert_rotation"] is False and not (folder / "tls.crt").exists():
+        raise click.UsageError(f"there is no {folder}/tls.crt; put one there, or use --enable-cert-rotation")
+    services = (given["operator_service_name"], given["metrics_server_service_name"], given["webhooks_service_name"])
+    return Certificates(
+        folder=folder,
+        rotates=given["enable_cert_rotation"],
+        secret=given["cert_secret_name"],
+        patches_api_service=given["enable_apiservice_patching"],
+        services=services,
+        metrics_service=given["metrics_server_service_name"],
+        cluster_domain=given["k8s_cluster_domain"],
+    )

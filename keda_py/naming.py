@@ -10,9 +10,14 @@ GROUP: Final = "keda.sh"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
+EXTERNAL_METRICS_GROUP: Final = "external.metrics.k8s.io"
+EXTERNAL_METRICS_VERSION: Final = "v1beta1"
+
 FIELD_MANAGER: Final = "keda-py"
 FINALIZER: Final = "finalizer.keda.sh"
 MANAGED_BY: Final = "keda-operator"
+LEASE: Final = "operator.keda.sh"
+CERTIFICATE_SECRET: Final = "kedaorg-certs"  # noqa: S105  the name of a Secret
 
 MAX_LABEL_LENGTH: Final = 63
 

@@ -3,8 +3,62 @@
 The source of the names: KEDA's cmd/operator/main.go, and pkg/util/env_resolver.go.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
+
+from keda_py import naming
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: an empty host means all interfaces."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The lowest version (``TLS12``) and the ciphers for TLS 1.2 in OpenSSL's words, empty for its default."""
+
+    minimum: str = "TLS12"
+    ciphers: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """Whether and how one of several daemons is chosen to act; times are client-go's."""
+
+    elect: bool = False
+    name: str = naming.LEASE
+    duration: timedelta = timedelta(seconds=15)
+    renew_deadline: timedelta = timedelta(seconds=10)
+    retry_period: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Where the serving certificate comes from, and the names that it must cover.
+
+    `rotates`: make and renew it in the Secret; None for that unless the folder holds one.
+    """
+
+    folder: Path = Path("/certs")
+    rotates: bool | None = None
+    secret: str = naming.CERTIFICATE_SECRET
+    patches_api_service: bool = True
+    services: tuple[str, ...] = ("keda-operator", "keda-metrics-apiserver", "keda-admission-webhooks")
+    metrics_service: str = "keda-metrics-apiserver"
+    cluster_domain: str = "cluster.local"
+
+    def names(self, namespace: str) -> list[str]:
+        """Return the DNS names that a certificate must cover."""
+        suffixes = ("", f".{namespace}", f".{namespace}.svc", f".{namespace}.svc.{self.cluster_domain}")
+        return ["localhost", *(service + suffix for service in self.services for suffix in suffixes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +66,19 @@ class Settings:
     """Settings of ``keda-py run``."""
 
     kubeconfig: str = ""
+    namespace: str = "keda"
     watch_namespaces: tuple[str, ...] = ()
     watch_label_selector: str = ""
     reconciles: int = 20
+    leadership: Leadership = field(default_factory=Leadership)
+    certificates: Certificates = field(default_factory=Certificates)
+    external_metrics: Address | None = Address("", 6443)
+    telemetry: Address | None = Address("", 8080)
+    health: Address | None = Address("", 8081)
+    service_tls: Tls = field(default_factory=Tls)
     http_timeout: timedelta = timedelta(milliseconds=3000)
+    http_tls: Tls = field(default_factory=Tls)
+    http_keep_alive: bool = True
+    ca_folders: tuple[str, ...] = ("/custom/ca",)
     log_level: str = "info"
     log_encoder: str = "console"

@@ -29,6 +29,7 @@ from keda_py.engine.hpa import HpaKeeper, specs_of
 from keda_py.engine.live import AnyTrigger, Builder, Key, Live
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets
 from keda_py.engine.trigger import BrokenTrigger
+from keda_py.kube.client import ApiError
 from keda_py.kube.recorder import Recorder
 from keda_py.naming import FINALIZER, EventReason, Label, Reason
 from keda_py.naming import Condition as Type
@@ -95,6 +96,9 @@ class ScaledObjects:
             again = await self._work(key, raw, live)
         except UnusableError as problem:
             again = await self._report_unusable(raw, live, str(problem))
+        except ApiError:
+            live.errors += 1
+            raise
         live.reconcile_seconds = asyncio.get_running_loop().time() - began
         return again
 
@@ -113,6 +117,8 @@ class ScaledObjects:
         scaled_object = self._parsed(raw)
         fresh = self._builder.update(live, scaled_object, lambda news: self._heard(key, news=news))
         if not self._owns(key):
+            for trigger in live.working():
+                trigger.stop()
             return None
         for trigger in live.working():
             trigger.start()

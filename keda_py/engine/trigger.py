@@ -98,6 +98,7 @@ class LiveTrigger:
         self._phase = self._phase_of(tenancy)
         self._now = now
         self._changed = changed
+        self._polling = False
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[Outcome] | None = None
         if tenancy is not None:
@@ -115,15 +116,29 @@ class LiveTrigger:
         """How a person finds it in the manifest."""
         return f"triggers[{self.index}] ({self.scaler.trigger.type})"
 
+    @property
+    def scaler_name(self) -> str:
+        """How `/metrics` calls it: by its own name, else as KEDA calls its scaler, ``prometheusScaler``."""
+        kind = type(self.scaler).__name__
+        return self.scaler.trigger.name or kind[0].lower() + kind[1:]
+
     def start(self) -> None:
         """Poll from now on, the first time at once."""
-        if self.external_names and self._timer is None and self._reading is None:
-            self._poll()
+        if self.external_names and not self._polling:
+            self._polling = True
+            if self._reading is None:
+                self._poll()
+
+    def stop(self) -> None:
+        """Read only for whoever asks, until `start`."""
+        self._polling = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def close(self) -> None:
         """Stop polling, leave the source; a read that is under way ends with an error."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self.stop()
         if self._reading is not None:
             self._reading.cancel()
         if self._tenancy is not None:
@@ -212,6 +227,8 @@ class LiveTrigger:
     def _schedule(self, *, polled: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if not self._polling:
+            return
         loop = asyncio.get_running_loop()
         due = next_poll(loop.time(), interval=self._interval, phase=self._phase, polled=polled)
         self._timer = loop.call_at(due, self._poll)

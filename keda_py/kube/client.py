@@ -118,9 +118,9 @@ class Client:
         """Return one object."""
         return await self.call("GET", resource.path(namespace, name))
 
-    async def _pages(self, resource: Resource, namespace: str, selector: str) -> Listing:
+    async def _pages(self, resource: Resource, namespace: str, selectors: Mapping[str, str]) -> Listing:
         items: list[dict[str, Any]] = []
-        params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        params = {"limit": str(PAGE), **selectors}
         while True:
             page = await self.call("GET", resource.path(namespace), params=params, seconds=3 * SECONDS)
             items += page.get("items") or []
@@ -128,11 +128,14 @@ class Client:
                 return items, page["metadata"]["resourceVersion"]
             params["continue"] = following
 
-    async def list(self, resource: Resource, namespace: str = "", *, label_selector: str = "") -> Listing:
+    async def list(
+        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> Listing:
         """Return all objects, read in pages, and the resource version to watch from."""
+        selectors = selecting(label_selector, field_selector)
         for attempt in range(_LIST_RESTARTS):
             try:
-                return await self._pages(resource, namespace, label_selector)
+                return await self._pages(resource, namespace, selectors)
             except Gone:
                 # The pages' snapshot was compacted away under way.
                 if attempt == _LIST_RESTARTS - 1:
@@ -176,6 +179,12 @@ class Client:
         """Set the replicas of an object that still is the given version; return its Scale."""
         patch = {"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}}
         return await self.merge_patch(resource, namespace, name, patch, subresource="scale")
+
+
+def selecting(label_selector: str, field_selector: str) -> dict[str, str]:
+    """Return the query parameters that narrow down a list or watch."""
+    given = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: selector for name, selector in given.items() if selector}
 
 
 def decoded(answer: Response) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from keda_py.kube.client import ApiError, Client, Gone, Resource, Unreachable, decoded
+from keda_py.kube.client import ApiError, Client, Gone, Resource, Unreachable, decoded, selecting
 
 log = structlog.get_logger("watch")
 
@@ -104,13 +104,14 @@ class Reflector:
         chance: random.Random,
         namespace: str = "",
         label_selector: str = "",
+        field_selector: str = "",
     ) -> None:
         self._client = client
         self._resource = resource
         self._store = store
         self._chance = chance
         self._namespace = namespace
-        self._selector = label_selector
+        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self.listed = asyncio.Event()
 
     async def run(self) -> None:
@@ -119,7 +120,7 @@ class Reflector:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                items, version = await self._client.list(self._resource, self._namespace, label_selector=self._selector)
+                items, version = await self._client.list(self._resource, self._namespace, **self._selectors)
                 self._store.replace(items, namespace=self._namespace)
                 self.listed.set()
                 await self._watch(version)
@@ -170,9 +171,8 @@ class Reflector:
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS + self._chance.randrange(30)),
+            **selecting(**self._selectors),
         }
-        if self._selector:
-            params["labelSelector"] = self._selector
         path = self._resource.path(self._namespace)
         try:
             async with self._client.transport.stream(path, params=params, silence=SILENCE_SECONDS) as (answer, lines):

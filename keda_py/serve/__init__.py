@@ -1,0 +1,1 @@
+"""What the daemon serves: external metrics to the HPA controller, health to the kubelet, metrics to Prometheus."""

@@ -1,0 +1,139 @@
+"""Metrics for Prometheus under KEDA's names, so that its dashboards and alerts go on working.
+
+Nothing is recorded while the daemon works: a scrape reads what the engine holds at that moment. So no series outlives
+its object, and an object that goes takes its series with it (KEDA pkg/metricscollector/prommetrics.go has the names).
+"""
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from keda_py import __version__
+from keda_py.engine.live import Key, Live
+from keda_py.engine.trigger import LiveTrigger
+
+_L6: Final = ("namespace", "metric", "scaledObject", "scaler", "triggerIndex", "type")
+_OBJECT: Final = ("namespace", "scaledObject")
+_EMPTY: Final = ("namespace", "scaledResource", "triggerName", "metricName", "resourceType", "ignoreNullValues")
+_TYPE: Final = "scaledobject"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Telemetry(Collector):
+    """Reads off the engine what a scrape is told.
+
+    `live`: all ScaledObjects at work. `lease`: the name of the lease, None without leader election.
+    `leads`: whether this daemon acts. `queued`: how many objects wait for a worker.
+    """
+
+    live: Mapping[Key, Live]
+    lease: str | None
+    leads: Callable[[], bool]
+    queued: Callable[[], int]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family, each with the series that there are right now."""
+        yield from self._daemon()
+        yield from self._objects()
+        yield from self._triggers()
+
+    def _daemon(self) -> Iterator[Metric]:
+        build = ("version", "git_commit", "goversion", "goos", "goarch")
+        python = f"python{platform.python_version()}"
+        about = (__version__, "", python, platform.system().lower(), platform.machine())
+        yield _gauge("keda_build_info", "What is running.", build, [(about, 1.0)])
+        depth = [(("scaledobject",), float(self.queued()))]
+        yield _gauge("workqueue_depth", "Objects waiting for a worker.", ("name",), depth)
+        if self.lease is not None:
+            leads = [((self.lease,), float(self.leads()))]
+            yield _gauge("leader_election_master_status", "Whether this daemon acts.", ("name",), leads)
+
+    def _objects(self) -> Iterator[Metric]:
+        types = Counter(
+            trigger.scaler.trigger.type if isinstance(trigger, LiveTrigger) else trigger.type
+            for live in self.live.values()
+            for trigger in live.triggers
+        )
+        found = [((name,), float(count)) for name, count in types.items()]
+        yield _gauge("keda_trigger_registered_total", "Triggers by type.", ("type",), found)
+        spaces = Counter(namespace or "default" for namespace, _ in self.live)
+        kinds = [(("scaled_object", namespace), float(count)) for namespace, count in spaces.items()]
+        yield _gauge("keda_resource_registered_total", "Objects by kind and namespace.", ("type", "namespace"), kinds)
+        paused = [(key, 0.0) for key in self.live]
+        yield _gauge("keda_scaled_object_paused", "Whether a ScaledObject is paused.", _OBJECT, paused)
+        latency = [((namespace, _TYPE, name), live.reconcile_seconds) for (namespace, name), live in self.live.items()]
+        yield _gauge(
+            "keda_internal_scale_loop_latency_seconds",
+            "How long the last pass over an object took.",
+            ("namespace", "type", "resource"),
+            latency,
+        )
+        errors = CounterMetricFamily("keda_scaled_object_errors", "Failed reads of its triggers.", labels=_OBJECT)
+        for key, live in self.live.items():
+            errors.add_metric(key, sum(trigger.counts.errors for trigger in live.working()) + live.errors)
+        yield errors
+
+    def _triggers(self) -> Iterator[Metric]:
+        value, latency, active = (
+            GaugeMetricFamily("keda_scaler_metrics_value", "The value last read.", labels=_L6),
+            GaugeMetricFamily("keda_scaler_metrics_latency_seconds", "How long the last read took.", labels=_L6),
+            GaugeMetricFamily("keda_scaler_active", "Whether a trigger keeps its target awake.", labels=_L6),
+        )
+        errors = CounterMetricFamily("keda_scaler_detail_errors", "Failed reads of a trigger.", labels=_L6)
+        empty = CounterMetricFamily("keda_scaler_empty_upstream_responses", "Answers without content.", labels=_EMPTY)
+        for (namespace, name), trigger in self._working():
+            for metric in trigger.external_names:
+                labels = (namespace, metric, name, trigger.scaler_name, str(trigger.index), _TYPE)
+                errors.add_metric(labels, trigger.counts.errors)
+                if (outcome := trigger.outcome) is None:
+                    continue
+                latency.add_metric(labels, outcome.latency)
+                # A value that could not be read is not there, rather than 0 or old.
+                if (reading := outcome.readings.get(metric)) is not None:
+                    value.add_metric(labels, reading.value)
+                    active.add_metric(labels, float(reading.active))
+            _count_empty(empty, namespace, name, trigger)
+        yield from (value, latency, active, errors, empty)
+
+    def _working(self) -> Iterator[tuple[Key, LiveTrigger]]:
+        return ((key, trigger) for key, live in self.live.items() for trigger in live.working())
+
+
+def application(telemetry: Telemetry) -> web.Application:
+    """Return /metrics."""
+    registry = CollectorRegistry()
+    registry.register(telemetry)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics)])
+    return app
+
+
+def _gauge(
+    name: str, help_text: str, labels: tuple[str, ...], series: Iterable[tuple[tuple[str, ...], float]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
+    for values, number in series:
+        family.add_metric(values, number)
+    return family
+
+
+def _count_empty(family: CounterMetricFamily, namespace: str, name: str, trigger: LiveTrigger) -> None:
+    counts = {"true": trigger.counts.empty, "false": trigger.counts.empty_refused}
+    for ignored, count in counts.items():
+        if count:
+            metric = trigger.external_names[0]
+            labels = (namespace, name, trigger.scaler.trigger.name or "", metric, _TYPE, ignored)
+            family.add_metric(labels, count)

@@ -1,0 +1,189 @@
+"""One control plane: started, asked with kubectl, hurt on purpose, stopped.
+
+kwokctl runs etcd, kube-apiserver, kube-controller-manager and kube-scheduler as plain processes, and kwok plays the
+kubelets, so that pods become Running. Authorisation is RBAC, and the aggregation layer presents front-proxy client
+certificates, as on a cluster made by kubeadm.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from .build import KUBERNETES, binaries, cache
+
+FRONT_PROXY: Final = "kwok-admin"
+"""The common name in the certificate that the API server presents to aggregated APIs."""
+_REQUEST_HEADERS: Final = {
+    "requestheader-allowed-names": FRONT_PROXY,
+    "requestheader-username-headers": "X-Remote-User",
+    "requestheader-group-headers": "X-Remote-Group",
+    "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+}
+
+
+class Cluster:
+    """A cluster to test on: one of our own, or the one that a given kubeconfig names."""
+
+    def __init__(self, name: str, *, nodes: int = 2, stages: Path | None = None) -> None:
+        """`stages`: a file of kwok stages that say how pods live, beside kwok's own."""
+        self.name = name
+        self.nodes = nodes
+        self.stages = stages
+        self.given = os.environ.get("KEDA_PY_TEST_KUBECONFIG")
+        self.folder = cache() / "clusters"
+        self.kubeconfig = Path(self.given) if self.given else self.folder / f"{name}.kubeconfig"
+        self.bin = binaries()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    # --- the cluster as a whole -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make the cluster anew; a given one is used as it is."""
+        if self.given:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.stop()
+        headers = _REQUEST_HEADERS | {"requestheader-client-ca-file": str(self.pki / "ca.crt")}
+        extra = [f"--extra-args=kube-apiserver={key}={value}" for key, value in headers.items()]
+        tools = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"}
+        programs = [f"--{tool}-binary={self.bin / tool}" for tool in sorted(tools)]
+        self._kwokctl(
+            "create",
+            "cluster",
+            "--runtime=binary",
+            "--secure-port",
+            "--kube-authorization",
+            "--disable-qps-limits",
+            f"--kwok-controller-binary={self.bin / 'kwok'}",
+            f"--kubeconfig={self.kubeconfig}",
+            "--wait=90s",
+            *programs,
+            *extra,
+            *([f"--config={self.stages}"] if self.stages else []),
+        )
+        self._kwokctl("scale", "node", f"--replicas={self.nodes}")
+
+    def stop(self) -> None:
+        """Stop everything and leave nothing behind."""
+        if self.given:
+            return
+        for process in self.pids().values():
+            _signal(process, signal.SIGCONT)
+        self._kwokctl("delete", "cluster", check=False)
+        shutil.rmtree(self._workdir, ignore_errors=True)
+        self.kubeconfig.unlink(missing_ok=True)
+
+    @property
+    def pki(self) -> Path:
+        """The folder of the cluster's own certificates."""
+        return self._workdir / "pki"
+
+    @property
+    def _workdir(self) -> Path:
+        return self.folder / "clusters" / self.name
+
+    def _kwokctl(self, *arguments: str, check: bool = True) -> None:
+        environment = os.environ | {"KWOK_WORKDIR": str(self.folder), "KWOK_KUBE_VERSION": KUBERNETES}
+        done = subprocess.run(
+            [self.bin / "kwokctl", *arguments, f"--name={self.name}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise RuntimeError(f"kwokctl {arguments[0]} {arguments[1]}: {done.stderr[-2000:]}")
+
+    # --- its parts --------------------------------------------------------------------------------------------------
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the components that run."""
+        found = {}
+        for path in (self._workdir / "pids").glob("*.pid"):
+            pid = int(path.read_text().strip() or 0)
+            if pid and Path(f"/proc/{pid}").exists():
+                found[path.stem] = pid
+        return found
+
+    def kill_api_server(self) -> Callable[[], None]:
+        """Kill the API server at once; return what starts it again, just as it was."""
+        pid = self.pids()["kube-apiserver"]
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        folder = Path(f"/proc/{pid}/cwd").resolve()
+        _signal(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":
+            time.sleep(0.02)
+
+        def start() -> None:
+            with (self._workdir / "logs" / "kube-apiserver.log").open("ab") as log:
+                process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+            (self._workdir / "pids" / "kube-apiserver.pid").write_text(str(process.pid))
+
+        return start
+
+    def freeze_api_server(self, *, frozen: bool) -> None:
+        """Let the API server stop answering with its connections open, or go on."""
+        _signal(self.pids()["kube-apiserver"], signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    # --- asking it --------------------------------------------------------------------------------------------------
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Return what kubectl prints, as the cluster's administrator; raise `AssertionError` with what it complains."""
+        environment = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
+        done = subprocess.run(
+            [self.bin / "kubectl", *arguments],
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def apply(self, *documents: Mapping[str, Any], namespace: str = "default") -> None:
+        """Apply manifests."""
+        items = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
+        self.kubectl("apply", f"--namespace={namespace}", "-f", "-", stdin=json.dumps(items))
+
+    def get(self, *arguments: str, namespace: str = "default") -> Any:
+        """Return what ``kubectl get`` finds."""
+        return json.loads(self.kubectl("get", f"--namespace={namespace}", *arguments, "-o", "json"))
+
+    def request_counts(self) -> dict[tuple[str, str, str], float]:
+        """Return how many requests the API server has served, by verb, resource and user agent's subresource."""
+        counts: dict[tuple[str, str, str], float] = {}
+        for line in self.kubectl("get", "--raw", "/metrics").splitlines():
+            if line.startswith("apiserver_request_total{"):
+                labels, _, value = line.removeprefix("apiserver_request_total{").rpartition("} ")
+                pairs = dict(part.split("=", 1) for part in labels.split(",") if "=" in part)
+                key = tuple(pairs.get(name, "").strip('"') for name in ("verb", "resource", "subresource"))
+                counts[key] = counts.get(key, 0.0) + float(value)  # type: ignore[index,arg-type]
+        return counts
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
