@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from keda_py.cli import run
 
 
 def keda_py(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -14,11 +17,63 @@ def keda_py(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
 
 
+# KEDA's flags (cmd/operator/main.go, cmd/adapter/main.go); one here stands for what a manifest of KEDA's may pass.
+KEDA_FLAGS = [
+    "--enable-prometheus-metrics=true",
+    "--enable-opentelemetry-metrics=false",
+    "--metrics-bind-address=:0",
+    "--health-probe-bind-address=:0",
+    "--metrics-service-bind-address=:9666",
+    "--profiling-bind-address=",
+    "--leader-elect",
+    "--leader-election-id=x",
+    "--kube-api-qps=20",
+    "--kube-api-burst=30",
+    "--disable-compression=true",
+    "--cert-secret-name=s",
+    "--cert-dir=/certs",
+    "--operator-service-name=o",
+    "--metrics-server-service-name=m",
+    "--webhooks-service-name=w",
+    "--k8s-cluster-name=c",
+    "--k8s-cluster-domain=d",
+    "--enable-cert-rotation=true",
+    "--validating-webhook-name=v",
+    "--ca-dir=/a",
+    "--ca-dir=/b",
+    "--enable-webhook-patching=true",
+    "--enable-apiservice-patching=true",
+    "--filepath-auth-root-path=",
+    "--http-max-idle-conns=0",
+    "--http-max-idle-conns-per-host=1000",
+    "--http-idle-conn-timeout=90s",
+    "--zap-log-level=5",
+    "--zap-encoder=console",
+    "--zap-time-encoding=rfc3339",
+    "--zap-devel",
+    "--zap-stacktrace-level=error",
+]
+
+
 def test_help_is_complete(tmp_path: Path) -> None:
     shown = keda_py("run", "--help", home=tmp_path)
     assert shown.returncode == 0
-    for flag in ("--kubeconfig", "--watch-namespace", "--watch-label-selector", "--max-reconciles", "--zap-encoder"):
-        assert flag in shown.stdout
+    for flag in _FLAGS_SHOWN:
+        assert f"--{flag}" in shown.stdout
+    for variable in ("WATCH_NAMESPACE", "POD_NAMESPACE", "KEDA_HTTP_DEFAULT_TIMEOUT", "KEDA_HTTP_MIN_TLS_VERSION"):
+        assert variable in shown.stdout
+
+
+_FLAGS_SHOWN = [
+    option.opts[0].removeprefix("--") for option in run.params if isinstance(option, click.Option) and not option.hidden
+]
+
+
+def test_every_flag_of_keda_is_taken(tmp_path: Path) -> None:
+    shown = keda_py("run", *KEDA_FLAGS, "--kubeconfig=missing", home=tmp_path)
+    assert shown.returncode == 2
+    assert "no cluster to work on" in shown.stderr
+    assert "without effect here" in shown.stderr
 
 
 @pytest.mark.parametrize(
@@ -27,6 +82,13 @@ def test_help_is_complete(tmp_path: Path) -> None:
         (["run", "--no-such-flag"], "No such option"),
         (["run", "--max-reconciles", "many"], "is not a valid integer"),
         (["run", "--zap-log-level", "loud"], "is not one of"),
+        (["run", "--metrics-bind-address", "8080x"], "is not an address such as :8080"),
+        (["run", "--metrics-bind-address", ":99999"], "is not an address such as :8080"),
+        (["run", "--lease-duration", "15"], "is not a duration such as 15s"),
+        (["run", "--lease-duration", "5s"], "--lease-duration must be longer than --renew-deadline"),
+        (["run", "--enable-cert-rotation=false", "--cert-dir=/none"], "there is no /none/tls.crt"),
+        (["run", "--http-tls-ciphers", "ROT13"], "unknown cipher suites ROT13"),
+        (["run", "--leader-elect=perhaps"], "is not a valid boolean"),
         (["run", "--kubeconfig", "missing"], "no cluster to work on: tried kubeconfig missing"),
         (["run"], "no cluster to work on: tried this pod's service account and ~/.kube/config"),
     ],

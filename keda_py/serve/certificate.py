@@ -127,12 +127,14 @@ def _issue(
     before: Iterable[x509.Certificate] = (),
 ) -> Bundle:
     key = ec.generate_private_key(ec.SECP256R1())
+    # KEDA's operator and adapter use theirs as a client, too: with both uses they can go on with ours.
+    uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     issuer_key_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     certificate = (
         _builder(_name(names[0]), authority.subject, now, CERTIFICATE_LIFE)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(uses, critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .add_extension(issuer_key_id, critical=False)
         .sign(authority_key, hashes.SHA256())

@@ -40,7 +40,7 @@ class FrontProxy:
             self._names = frozenset(orjson.loads(data.get("requestheader-allowed-names") or "[]"))
             self._authority_changed(authority)
             self.known = bool(authority)
-        except ValueError as error:  # ssl.SSLError is one too
+        except (ValueError, OSError) as error:  # ssl.SSLError is an OSError
             self.known = False
             log.warning("unusable", configmap=NAME, message=str(error))
         if not self.known:

@@ -26,8 +26,7 @@ from keda_py.runtime.clock import Now, loop_clock
 from keda_py.runtime.queue import WorkQueue, work
 from keda_py.runtime.source import Sources
 from keda_py.scaler import Platform, ScalerError
-
-from .memory import MemoryApi
+from tests.memory import MemoryApi
 
 pytestmark = pytest.mark.looptime
 

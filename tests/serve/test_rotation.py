@@ -1,0 +1,124 @@
+"""Where the certificate goes: Secret, server, APIService; and what happens when one of them is not as expected."""
+
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keda_py.kube.client import Client, Conflict, NotFound
+from keda_py.kube.transport import Response
+from keda_py.serve.rotation import CertificateKeeper, FileCertificates, Place, SecretCertificates
+from keda_py.serve.tls import ServerTls
+from tests.memory import MemoryApi
+
+from .conftest import bundle
+
+SECRET = "/api/v1/namespaces/keda/secrets/kedaorg-certs"
+SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
+PLACE = Place("keda", "kedaorg-certs", "keda-metrics-apiserver")
+START = datetime.now(UTC)
+
+
+class World:
+    def __init__(self) -> None:
+        self.api = MemoryApi()
+        self.now = START
+        self.points_at("keda-metrics-apiserver")
+
+    def points_at(self, service: str, **spec: Any) -> None:
+        self.api.put(SERVICE, {"spec": {"service": {"namespace": "keda", "name": service}, **spec}})
+
+    def keeper(self, source: FileCertificates | None = None) -> CertificateKeeper:
+        client = Client(self.api)
+        self.tls = ServerTls()
+        own = SecretCertificates(client, PLACE, ["localhost"], lambda: self.now)
+        return CertificateKeeper(source or own, self.tls, client=client, place=PLACE, patches=True)
+
+    @property
+    def trusted(self) -> bytes:
+        return b64decode(self.api.objects[SERVICE]["spec"].get("caBundle", ""))
+
+    @property
+    def authority(self) -> bytes:
+        return b64decode(self.api.objects[SECRET]["data"]["ca.crt"])
+
+
+async def test_made_once_then_taken_from_the_secret() -> None:
+    world = World()
+    await world.keeper().check()
+    assert world.tls.has_certificate
+    assert world.trusted == world.authority
+    writes = len(world.api.writes)
+    for _ in range(3):
+        await world.keeper().check()
+        assert world.tls.has_certificate
+    assert len(world.api.writes) == writes
+
+
+async def test_renewed_in_time_and_put_right_again() -> None:
+    world = World()
+    keeper = world.keeper()
+    await keeper.check()
+    before = world.api.objects[SECRET]["data"]
+    world.now += timedelta(days=300)
+    await keeper.check()
+    assert world.api.objects[SECRET]["data"]["tls.crt"] != before["tls.crt"]
+    world.points_at("keda-metrics-apiserver", insecureSkipTLSVerify=True)
+    await keeper.check()
+    assert world.trusted == world.authority
+    assert world.api.objects[SERVICE]["spec"]["insecureSkipTLSVerify"] is False
+
+
+async def test_of_two_replicas_one_makes_it_and_the_other_takes_it() -> None:
+    world = World()
+    await world.keeper().check()
+    made = world.api.objects.pop(SECRET)
+    # The other one found nothing, and meanwhile it is there.
+    world.api.put(SECRET, made)
+    second = world.keeper()
+    world.api.refuse.append(Response(409, b'{"reason": "AlreadyExists", "message": "exists"}'))
+    world.now += timedelta(days=300)
+    with pytest.raises(Conflict):
+        await second.check()
+    world.now = START
+    await second.check()
+    assert world.trusted == world.authority
+
+
+async def test_another_ones_apiservice_is_left_alone() -> None:
+    world = World()
+    world.points_at("datadog-cluster-agent", caBundle="QQ==")
+    with pytest.raises(ValueError, match="points at keda/datadog-cluster-agent and not at keda/keda-metrics-apiserver"):
+        await world.keeper().check()
+    assert world.trusted == b"A"
+    assert world.tls.has_certificate
+
+
+async def test_without_an_apiservice_there_still_is_a_certificate() -> None:
+    world = World()
+    world.api.delete(SERVICE)
+    with pytest.raises(NotFound):
+        await world.keeper().check()
+    assert world.tls.has_certificate
+
+
+async def test_a_secret_of_nonsense_is_made_anew() -> None:
+    world = World()
+    world.api.put(SECRET, {"data": {"tls.crt": "%%%", "ca.crt": b64encode(b"x").decode()}})
+    await world.keeper().check()
+    assert b"BEGIN CERTIFICATE" in world.authority
+
+
+async def test_files_are_taken_as_they_are_and_again_when_they_change(tmp_path: Path) -> None:
+    world = World()
+    keeper = world.keeper(FileCertificates(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        await keeper.check()
+    for name in ("one", "two"):
+        for file, content in bundle(name).data().items():
+            (tmp_path / file).write_bytes(content)
+        await keeper.check()
+        assert world.trusted == (tmp_path / "ca.crt").read_bytes()
+    assert SECRET not in world.api.objects

@@ -1,0 +1,160 @@
+"""Metrics under KEDA's names: what a scrape shows is what the engine holds at that moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+
+from keda_py.engine.live import Key, Live
+from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
+from keda_py.naming import normalize
+from keda_py.scaler import (
+    EmptyAnswer,
+    ExternalSpec,
+    Inputs,
+    Metadata,
+    MetricSpec,
+    Platform,
+    Reading,
+    Scaler,
+    ScalerError,
+    Trigger,
+)
+from keda_py.serve import health, telemetry
+from keda_py.serve.listen import ListenError, listening
+from keda_py.settings import Address
+
+
+class NoMetadata(Metadata):
+    """Nothing to set."""
+
+
+class QueueScaler(Scaler[NoMetadata]):
+    metadata = NoMetadata
+    says: Callable[[], float]
+
+    def metric_specs(self) -> list[MetricSpec]:
+        return [ExternalSpec(normalize("queue"), self.target(1))]
+
+    async def get_metrics(self) -> list[Reading]:
+        value = type(self).says()
+        return [self.reading(value, active=value > 0, empty=value == 0)]
+
+
+def trigger(scaler: type[Scaler[NoMetadata]], index: int, name: str | None = None) -> LiveTrigger:
+    about = Trigger("queue", index, Inputs({}), "ns", "so", name=name)
+    built = scaler(NoMetadata(), about, platform=Platform(lambda: datetime.now(UTC), None))  # type: ignore[arg-type]
+    return LiveTrigger(built, None, interval=30, cached=False, now=lambda: datetime.now(UTC), changed=lambda _: None)
+
+
+def kind(says: Callable[[], float]) -> type[QueueScaler]:
+    return type("QueueScaler", (QueueScaler,), {"says": staticmethod(says)})
+
+
+def failing() -> float:
+    raise ScalerError("down")
+
+
+def empty() -> float:
+    raise EmptyAnswer("nothing")
+
+
+@asynccontextmanager
+async def scraped(live: dict[Key, Live]) -> AsyncIterator[Callable[[], "asyncio.Future[str]"]]:
+    seen = telemetry.Telemetry(live, lease="operator.keda.sh", leads=lambda: True, queued=lambda: 3)
+    async with (
+        listening(telemetry.application(seen), Address("127.0.0.1", 0), flag="--x") as port,
+        aiohttp.ClientSession() as session,
+    ):
+
+        async def scrape() -> str:
+            async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+                return await answer.text()
+
+        yield lambda: asyncio.ensure_future(scrape())
+
+
+L6 = 'metric="s0-queue",namespace="ns",scaledObject="so",scaler="queueScaler",triggerIndex="0",type="scaledobject"'
+
+
+async def test_a_trigger_shows_value_activity_latency_and_errors() -> None:
+    live = {("ns", "so"): Live("uid", [trigger(kind(lambda: 7.5), 0)])}
+    async with scraped(live) as scrape:
+        assert "keda_scaler_metrics_value{" not in await scrape()
+        for one in live["ns", "so"].working():
+            await one.current()
+        text = await scrape()
+        assert f"keda_scaler_metrics_value{{{L6}}} 7.5" in text
+        assert f"keda_scaler_active{{{L6}}} 1.0" in text
+        assert f"keda_scaler_detail_errors_total{{{L6}}} 0.0" in text
+        assert f"keda_scaler_metrics_latency_seconds{{{L6}}} " in text
+        live.clear()
+        assert 'scaledObject="so"' not in await scrape()
+
+
+async def test_a_value_that_cannot_be_read_is_missing_and_its_failure_counted() -> None:
+    live = {("ns", "so"): Live("uid", [trigger(kind(failing), 0)])}
+    async with scraped(live) as scrape:
+        for one in live["ns", "so"].working():
+            await one.current()
+        text = await scrape()
+    assert "keda_scaler_metrics_value{" not in text
+    assert "keda_scaler_active{" not in text
+    assert f"keda_scaler_detail_errors_total{{{L6}}} 1.0" in text
+    assert 'keda_scaled_object_errors_total{namespace="ns",scaledObject="so"} 1.0' in text
+
+
+async def test_empty_answers_are_counted_by_what_the_manifest_makes_of_them() -> None:
+    triggers = [trigger(kind(lambda: 0), 0, "orders"), trigger(kind(empty), 1)]
+    live = {("ns", "so"): Live("uid", list(triggers))}
+    async with scraped(live) as scrape:
+        for one in triggers:
+            await one.current()
+        text = await scrape()
+    rest = 'namespace="ns",resourceType="scaledobject",scaledResource="so"'
+    name = "keda_scaler_empty_upstream_responses_total"
+    assert f'{name}{{ignoreNullValues="true",metricName="s0-queue",{rest},triggerName="orders"}} 1.0' in text
+    assert f'{name}{{ignoreNullValues="false",metricName="s1-queue",{rest},triggerName=""}} 1.0' in text
+    assert 'scaler="orders"' in text
+
+
+async def test_the_daemon_tells_of_itself() -> None:
+    broken = BrokenTrigger(0, "kafka", ScalerError("no such type"))
+    live = {("ns", "a"): Live("1", [broken]), ("ns", "b"): Live("2", [broken])}
+    async with scraped(live) as scrape:
+        text = await scrape()
+    assert 'keda_trigger_registered_total{type="kafka"} 2.0' in text
+    assert 'keda_resource_registered_total{namespace="ns",type="scaled_object"} 2.0' in text
+    assert 'leader_election_master_status{name="operator.keda.sh"} 1.0' in text
+    assert 'workqueue_depth{name="scaledobject"} 3.0' in text
+    assert 'keda_build_info{git_commit=""' in text
+    assert "process_resident_memory_bytes" in text
+
+
+async def test_ready_says_what_is_missing() -> None:
+    state = {"listed": False}
+    app = health.application({"the cluster is not listed yet": lambda: state["listed"]})
+    async with listening(app, Address("127.0.0.1", 0), flag="--x") as port, aiohttp.ClientSession() as session:
+
+        async def ask(path: str) -> tuple[int, str]:
+            async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
+                return answer.status, await answer.text()
+
+        assert await ask("/healthz") == (200, "ok")
+        assert await ask("/readyz") == (503, "not ready: the cluster is not listed yet")
+        state["listed"] = True
+        assert await ask("/readyz") == (200, "ok")
+
+
+async def test_an_address_that_is_taken_names_the_flag() -> None:
+    app = health.application({})
+    async with listening(app, Address("127.0.0.1", 0), flag="--x") as port:
+        with pytest.raises(ListenError, match=f"cannot listen on 127.0.0.1:{port}: .* change --health"):
+            async with listening(health.application({}), Address("127.0.0.1", port), flag="--health"):
+                pass
+    async with listening(health.application({}), None, flag="--x") as nothing:
+        assert nothing == 0
