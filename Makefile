@@ -6,7 +6,7 @@ STAMP   = $(VENV)/.installed
 
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help test check static unit format requirements clean
+.PHONY: help test check static unit format crds requirements clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ unit: $(STAMP)
 ## make format     let ruff write the format
 format: $(STAMP)
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+## make crds       write manifests/crds anew from the models
+crds: $(STAMP)
+	@$(BIN)/python manifests/crds.py manifests/crds
 
 ## make requirements  write the hashed requirement files anew
 requirements: $(STAMP)

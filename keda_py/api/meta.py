@@ -15,8 +15,26 @@ class Model(BaseModel):
     """Base of all parts of a manifest. What is not known is left alone."""
 
     model_config = ConfigDict(
-        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
+
+
+class StatusCondition(Model):
+    """One thing that is, is not, or is not known to be true of the object."""
+
+    type: str
+    """What it is about."""
+    status: str
+    """True, False or Unknown."""
+    reason: str = ""
+    """Why, in a word."""
+    message: str = ""
+    """Why, in a sentence, and what to do."""
 
 
 class ObjectMeta(Model):

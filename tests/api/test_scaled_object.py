@@ -75,8 +75,11 @@ def test_a_wrong_manifest_says_where(spec: dict[str, Any], says: str) -> None:
         ({"minReplicaCount": 200}, "must not be above spec.maxReplicaCount (100)"),
         ({"minReplicaCount": 2, "idleReplicaCount": 2}, "must be below spec.minReplicaCount (2)"),
         ({"triggers": []}, "name at least one trigger"),
-        ({"triggers": [{"type": "x", "name": "a"}, {"type": "y", "name": "a"}]}, "the name a is used 2 times"),
-        ({"triggers": [{"type": "cron", "useCachedMetrics": True}]}, "useCachedMetrics has no meaning for type cron"),
+        ({"triggers": [{"type": t, "name": "a", "metadata": {}} for t in "xy"]}, "the name a is used 2 times"),
+        (
+            {"triggers": [{"type": "cron", "metadata": {}, "useCachedMetrics": True}]},
+            "useCachedMetrics has no meaning for type cron",
+        ),
     ],
 )
 def test_what_makes_no_sense_together_is_told(spec: dict[str, Any], says: str) -> None:
