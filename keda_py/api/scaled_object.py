@@ -131,7 +131,7 @@ class ScaledObjectSpec(Model):
     """How many replicas to have while nothing is active, instead of minReplicaCount."""
     min_replica_count: Count | None = None
     """The fewest replicas, 0 unless set."""
-    max_replica_count: Positive | None = None
+    max_replica_count: Annotated[Count, Field(json_schema_extra={"minimum": 1})] | None = None
     """The most replicas, 100 unless set."""
     advanced: Advanced | None = None
     triggers: Annotated[list[ScaleTrigger], Field(json_schema_extra={"minItems": 1})]
