@@ -1,0 +1,86 @@
+"""Real servers that tests and demos start: found on this machine, run on free ports, ended with the test."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+READY_SECONDS: Final = 30.0
+
+
+def program(name: str) -> str:
+    """Return a program's path; a missing one is a visible skip on a person's machine and a failure in CI."""
+    found = shutil.which(name)
+    if found is None:
+        reason = f"{name} is not installed; `make servers` installs what tests need"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], *, log: Path, ready: Callable[[], bool]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server within the block, from when it is ready."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        until = time.monotonic() + READY_SECONDS
+        while not ready():
+            assert process.poll() is None, f"{command[0]} ended: {log.read_text()[-2000:]}"
+            assert time.monotonic() < until, f"{command[0]} did not get ready: {log.read_text()[-2000:]}"
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def answers(url: str) -> bool:
+    """Return whether a URL answers with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def prometheus(folder: Path, *, targets: list[str] | None = None, port: int | None = None) -> Iterator[str]:
+    """Run a real Prometheus that scrapes `targets` every second; yield its address."""
+    port = port or free_port()
+    config = folder / "prometheus.yml"
+    static = f"[{{targets: {targets or []}}}]"
+    config.write_text(
+        "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+        f"scrape_configs: [{{job_name: tests, static_configs: {static}}}]\n"
+    )
+    address = f"http://127.0.0.1:{port}"
+    command = [
+        program("prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--query.lookback-delta=5s",
+        "--log.level=warn",
+    ]
+    with running(command, log=folder / "prometheus.log", ready=lambda: answers(f"{address}/-/ready")):
+        yield address
