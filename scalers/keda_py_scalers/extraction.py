@@ -113,8 +113,11 @@ def _at(found: Any, location: str) -> Any:
     return found
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as Go's yaml.v3 reads it into a map: keys are texts as they are written, and stand once."""
+class _Loader(yaml.SafeLoader):
+    """YAML as Go's yaml.v3 reads it into a map: keys are texts as they are written, and stand once.
+
+    Not the quicker loader in C: a deeply nested text overflows its stack, and ends the process.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: ARG002  PyYAML's
         written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

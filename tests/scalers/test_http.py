@@ -1,0 +1,492 @@
+"""Triggers over HTTP against real servers: what they send, what they make of the answer, and how it goes wrong."""
+
+import asyncio
+import base64
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from keda_py_scalers.http import LARGEST_BODY
+from keda_py_scalers.metrics_api import MetricsAPIScaler
+from keda_py_scalers.prometheus import PrometheusScaler
+
+from keda_py.scaler import MetadataError, ScalerError
+from keda_py.serve.certificate import Bundle, renewed
+
+from .asking import Asked, asking, read, value
+
+JSON_VALUE = '{"value": 7}'
+PROMETHEUS_VALUE = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"7"]}]}}'
+
+
+class Source:
+    """A server that answers what the test wants, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[web.Request] = []
+        self.answer: Callable[[web.Request], Awaitable[web.StreamResponse]] = self._text(JSON_VALUE)
+        self.port = 0
+        self.connections: set[Any] = set()
+        self.runner: web.AppRunner | None = None
+
+    @staticmethod
+    def _text(text: str, status: int = 200) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def answer(_: web.Request) -> web.StreamResponse:
+            return web.Response(text=text, status=status)
+
+        return answer
+
+    def says(self, text: str, status: int = 200) -> None:
+        self.answer = self._text(text, status)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        await request.read()
+        self.asked.append(request)
+        self.connections.add(request.transport)
+        return await self.answer(request)
+
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        self.runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", self.port, ssl_context=tls).start()
+        self.port = self.runner.addresses[0][1]
+        self.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{self.port}"
+
+    async def stop(self) -> None:
+        if self.runner is not None:
+            await self.runner.cleanup()
+
+
+@asynccontextmanager
+async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Source]:
+    source = Source()
+    await source.start(tls)
+    yield source
+    await source.stop()
+
+
+def metrics_api(source: Source, auth: dict[str, str] | None = None, **metadata: str) -> Asked:
+    given = {"url": f"{source.url}/value", "valueLocation": "value", "targetValue": "5"} | metadata
+    return Asked(MetricsAPIScaler, given, auth or {})
+
+
+def prometheus(source: Source, auth: dict[str, str] | None = None, **metadata: str) -> Asked:
+    given = {"serverAddress": source.url, "query": "up", "threshold": "5", "ignoreNullValues": "false"} | metadata
+    return Asked(PrometheusScaler, given, auth or {})
+
+
+KINDS = pytest.mark.parametrize(("kind", "good"), [(metrics_api, JSON_VALUE), (prometheus, PROMETHEUS_VALUE)])
+
+# --- the value ------------------------------------------------------------------------------------------------------
+
+
+@KINDS
+async def test_a_value_is_read(kind: Any, good: str) -> None:
+    async with serving() as source:
+        source.says(good)
+        outcome = await read(kind(source))
+    assert value(outcome) == 7
+    assert outcome.active
+
+
+async def test_prometheus_is_asked_with_everything_the_manifest_says() -> None:
+    async with serving() as source:
+        source.says(PROMETHEUS_VALUE)
+        extra = {"namespace": "team a", "queryParameters": "x=1,y=a b", "customHeaders": "X-Scope=one,X-Two=2"}
+        asked = prometheus(source, query="sum(rate(x[1m])) > 0", serverAddress=f"{source.url}/base/", **extra)
+        assert value(await read(asked)) == 7
+    (request,) = source.asked
+    assert (request.method, request.path) == ("GET", "/base/api/v1/query")
+    assert dict(request.query) == {"query": "sum(rate(x[1m])) > 0", "namespace": "team a", "x": "1", "y": "a b"}
+    assert (request.headers["X-Scope"], request.headers["X-Two"]) == ("one", "2")
+
+
+async def test_the_url_of_metrics_api_is_kept_as_it_is() -> None:
+    async with serving() as source:
+        assert value(await read(metrics_api(source, url=f"{source.url}/a%2Fb?q=1&q=2"))) == 7
+    (request,) = source.asked
+    assert request.raw_path == "/a%2Fb?q=1&q=2"
+
+
+async def test_activation_is_strictly_above_its_threshold() -> None:
+    async with serving() as source:
+        outcome = await read(metrics_api(source, activationTargetValue="7"))
+        assert outcome.active is False
+        outcome = await read(metrics_api(source, activationTargetValue="6.9"))
+        assert outcome.active is True
+
+
+async def test_equal_requests_are_sent_once_on_one_connection() -> None:
+    async with serving() as source:
+        source.says('{"value": 7, "other": 8}')
+        same = [metrics_api(source), metrics_api(source, valueLocation="other"), metrics_api(source)]
+        async with asking(*same, metrics_api(source, url=f"{source.url}/else")) as triggers:
+            outcomes = await asyncio.gather(*(trigger.current() for trigger in triggers))
+        assert [value(outcome) for outcome in outcomes] == [7, 8, 7, 7]
+        assert sorted(request.path for request in source.asked) == ["/else", "/value"]
+
+
+async def test_other_credentials_are_another_connection() -> None:
+    async with serving() as source:
+        asked = [metrics_api(source, {"token": token}, authModes="bearer") for token in ("a", "b")]
+        async with asking(*asked) as triggers:
+            for trigger in triggers:
+                await trigger.current()
+        assert [request.headers["Authorization"] for request in source.asked] == ["Bearer a", "Bearer b"]
+        assert len(source.connections) == 2
+
+
+# --- empty, and what is made of it ----------------------------------------------------------------------------------
+
+EMPTY = {
+    "no result": '{"data": {"resultType": "vector", "result": []}}',
+    "no value": '{"data": {"resultType": "vector", "result": [{"value": []}]}}',
+    "null": '{"data": {"resultType": "vector", "result": [{"value": [1, null]}]}}',
+    "NaN": '{"data": {"resultType": "vector", "result": [{"value": [1, "NaN"]}]}}',
+    "+Inf": '{"data": {"resultType": "scalar", "result": [1, "+Inf"]}}',
+}
+
+
+@pytest.mark.parametrize("body", EMPTY.values(), ids=EMPTY.keys())
+async def test_an_empty_query_is_zero_only_if_the_manifest_says_so(body: str) -> None:
+    async with serving() as source:
+        source.says(body)
+        refused = await read(prometheus(source))
+        assert refused.failure is not None
+        assert "with ignoreNullValues that counts as 0" in refused.failure
+        outcome = await read(prometheus(source, ignoreNullValues="true"))
+        (reading,) = outcome.readings.values()
+        assert (reading.value, reading.active, reading.empty) == (0, False, True)
+
+
+async def test_several_results_are_an_error() -> None:
+    async with serving() as source:
+        source.says('{"data": {"resultType": "vector", "result": [{"value": [1, "1"]}, {"value": [1, "2"]}]}}')
+        outcome = await read(prometheus(source, ignoreNullValues="true"))
+    assert "the query has 2 results" in str(outcome.failure)
+
+
+# --- whatever goes wrong: unknown is never zero ---------------------------------------------------------------------
+
+
+async def _slow(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return web.Response()
+
+
+async def _large(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse()
+    await answer.prepare(request)
+    for _ in range(10):
+        await answer.write(b" " * 2**20)
+    return answer
+
+
+async def _cut(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Length": "100"})
+    await answer.prepare(request)
+    await answer.write(b'{"value": 7')
+    assert request.transport is not None
+    request.transport.close()
+    return answer
+
+
+async def _loop(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound(request.path)
+
+
+def _answer(text: str, status: int = 200) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    return Source._text(text, status)
+
+
+FAULTS: dict[str, tuple[Callable[[web.Request], Awaitable[web.StreamResponse]], str]] = {
+    "500": (_answer("overloaded\nsorry", 500), "answered 500: overloaded sorry"),
+    "404": (_answer("", 404), "answered 404"),
+    "no body": (_answer(""), "not"),
+    "garbage": (_answer("<html>login</html>"), "not"),
+    "another JSON": (_answer('{"error": "x"}'), "not"),
+    "a list": (_answer("[]"), "not"),
+    "10 MB": (_large, f"answered more than {LARGEST_BODY >> 20} MiB"),
+    "slow": (_slow, "within 0.5"),
+    "cut off": (_cut, "127.0.0.1"),
+    "redirected for ever": (_loop, "redirected more than 10 times"),
+}
+
+
+@KINDS
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_is_a_failure_with_a_reason_and_passes(kind: Any, good: str, fault: str) -> None:
+    answer, says = FAULTS[fault]
+    async with serving() as source:
+        source.answer = answer
+        async with asking(kind(source), seconds=0.5) as (trigger,):
+            outcome = await trigger.current()
+            assert outcome.failure is not None
+            assert says in outcome.failure
+            assert (outcome.readings, outcome.active) == ({}, None)
+            source.says(good)
+            await asyncio.sleep(1.1 if fault == "cut off" else 0.02)
+            assert value(await trigger.current()) == 7
+
+
+@KINDS
+async def test_a_source_that_is_down_is_told_and_found_again(kind: Any, good: str) -> None:
+    async with serving() as source:
+        source.says(good)
+        async with asking(kind(source)) as (trigger,):
+            assert value(await trigger.current()) == 7
+            await source.stop()
+            await asyncio.sleep(0.02)
+            outcome = await trigger.current()
+            assert f"127.0.0.1:{source.port}" in str(outcome.failure)
+            await source.start()
+            for _ in range(40):
+                await asyncio.sleep(0.1)
+                if (outcome := await trigger.current()).failure is None:
+                    break
+            assert value(outcome) == 7
+
+
+@KINDS
+@pytest.mark.parametrize("address", ["ftp://x", "nonsense", "http://", "http://[::1", "http://a b/"])
+async def test_an_address_that_is_none_is_told(kind: Any, good: str, address: str) -> None:
+    async with serving() as source:
+        outcome = await read(kind(source, url=address, serverAddress=address))
+    assert outcome.failure is not None
+    assert "unexpected" not in outcome.failure
+
+
+async def test_a_redirect_is_followed() -> None:
+    async with serving() as source:
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if request.path == "/value":
+                raise web.HTTPFound("/there")
+            return web.Response(text=JSON_VALUE)
+
+        source.answer = answer
+        assert value(await read(metrics_api(source))) == 7
+
+
+# --- who we are -----------------------------------------------------------------------------------------------------
+
+
+def basic(pair: bytes) -> str:
+    return f"Basic {base64.b64encode(pair).decode()}"
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("modes", "auth", "sent"),
+    [
+        ("basic", {"username": "u", "password": "p:w"}, {"Authorization": basic(b"u:p:w")}),
+        ("bearer", {"bearerToken": "t"}, {"Authorization": "Bearer t"}),
+        ("apiKey", {"apiKey": "k"}, {"X-API-KEY": "k"}),
+        ("apiKey", {"apiKey": "k", "keyParamName": "X-Mine"}, {"X-Mine": "k"}),
+        ("custom", {"customAuthHeader": "X-C", "customAuthValue": "v"}, {"X-C": "v"}),
+        (
+            "custom,basic",
+            {"customAuthHeader": "X-C", "customAuthValue": "v", "username": "u"},
+            {"X-C": "v", "Authorization": basic(b"u:")},
+        ),
+    ],
+)
+async def test_credentials_are_sent(
+    kind: Any, good: str, modes: str, auth: dict[str, str], sent: dict[str, str]
+) -> None:
+    async with serving() as source:
+        source.says(good)
+        assert value(await read(kind(source, auth, authModes=modes))) == 7
+    assert sent.items() <= dict(source.asked[0].headers).items()
+
+
+@pytest.mark.parametrize(("auth", "name"), [({}, "api_key"), ({"keyParamName": "key"}, "key")])
+async def test_a_key_can_be_a_query_parameter(auth: dict[str, str], name: str) -> None:
+    async with serving() as source:
+        asked = metrics_api(source, {"apiKey": "s3cret", "method": "query", **auth}, authModes="apiKey")
+        assert value(await read(asked)) == 7
+        assert source.asked[0].query[name] == "s3cret"
+        source.says("", 500)
+        outcome = await read(asked)
+    assert "s3cret" not in str(outcome.failure)
+
+
+@pytest.mark.parametrize("mode", ["basic", "bearer", "tls", "custom", "apiKey", "oauth"])
+def test_a_mode_without_its_credentials_is_told(mode: str) -> None:
+    async def go() -> None:
+        source = Source()
+        source.url = "http://127.0.0.1:9"
+        await read(metrics_api(source, authModes=mode))
+
+    with pytest.raises(MetadataError, match=f"authModes: {mode} needs "):
+        asyncio.run(go())
+
+
+async def test_a_token_is_asked_for_once_and_again_when_it_is_refused() -> None:
+    async with serving() as source:
+        issued: list[web.Request] = []
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if request.path == "/token":
+                issued.append(request)
+                return web.json_response({"access_token": f"t{len(issued)}", "expires_in": 3600})
+            good = request.headers.get("Authorization") == f"Bearer t{max(len(issued), 1) if revoked else 1}"
+            return web.Response(text=JSON_VALUE) if good else web.Response(status=401)
+
+        revoked: list[bool] = []
+        source.answer = answer
+        auth = {
+            "oauthTokenURI": f"{source.url}/token",
+            "clientID": "id",
+            "clientSecret": "secret",
+            "scopes": "a,b",
+            "endpointParams": "audience=x",
+        }
+        async with asking(metrics_api(source, auth, authModes="oauth")) as (trigger,):
+            for _ in range(3):
+                assert value(await trigger.current()) == 7
+                await asyncio.sleep(0.02)
+            assert len(issued) == 1
+            revoked.append(True)
+            issued.append(issued[0])
+            assert value(await trigger.current()) == 7
+        assert len(issued) == 3
+    form = await issued[0].post()
+    assert dict(form) == {"grant_type": "client_credentials", "audience": "x", "scope": "a b"}
+    assert issued[0].headers["Authorization"] == basic(b"id:secret")
+
+
+async def test_a_server_that_issues_no_token_is_told() -> None:
+    async with serving() as source:
+        source.says('{"error": "invalid_client"}', 401)
+        auth = {"oauthTokenURI": f"{source.url}/token", "clientID": "id", "clientSecret": "hush"}
+        outcome = await read(metrics_api(source, auth, authModes="oauth"))
+    assert "no token: " in str(outcome.failure)
+    assert "hush" not in str(outcome.failure)
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+
+def bundle(name: str) -> Bundle:
+    made = renewed(None, [name], datetime.now(UTC))
+    assert made is not None
+    return made
+
+
+def server_tls(own: Bundle, clients: Bundle | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "c").write_bytes(own.certificate)
+        Path(folder, "k").write_bytes(own.key)
+        context.load_cert_chain(Path(folder, "c"), Path(folder, "k"))
+    if clients is not None:
+        context.load_verify_locations(cadata=clients.authority.decode())
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@KINDS
+async def test_a_servers_certificate_is_checked(kind: Any, good: str, tmp_path: Path) -> None:
+    own = bundle("localhost")
+    async with serving(server_tls(own)) as source:
+        source.says(good)
+        outcome = await read(kind(source))
+        assert "certificate is not trusted" in str(outcome.failure)
+        assert value(await read(kind(source, unsafeSsl="true"))) == 7
+        (tmp_path / "ca.crt").write_bytes(own.authority)
+        assert value(await read(kind(source), ca_paths=(str(tmp_path),))) == 7
+        assert value(await read(kind(source), ca_paths=(str(tmp_path / "ca.crt"),))) == 7
+
+
+@KINDS
+async def test_a_client_certificate_is_shown(kind: Any, good: str) -> None:
+    own, mine = bundle("localhost"), bundle("client")
+    async with serving(server_tls(own, mine)) as source:
+        source.says(good)
+        auth = {"ca": own.authority.decode(), "cert": mine.certificate.decode(), "key": mine.key.decode()}
+        assert value(await read(kind(source, auth, authModes="tls"))) == 7
+        outcome = await read(kind(source, {"ca": own.authority.decode(), "token": "t"}, authModes="bearer"))
+        assert outcome.failure is not None
+
+
+@pytest.mark.parametrize("part", ["ca", "cert", "key"])
+async def test_certificates_that_are_none_are_told_before_anything_is_asked(part: str) -> None:
+    mine = bundle("client")
+    auth = {"ca": mine.authority.decode(), "cert": mine.certificate.decode(), "key": mine.key.decode()}
+    async with serving() as source:
+        with pytest.raises(MetadataError, match=part):
+            await read(metrics_api(source, auth | {part: "no PEM"}, authModes="tls"))
+        with pytest.raises(MetadataError, match="belong together"):
+            await read(metrics_api(source, auth | {"key": bundle("other").key.decode()}, authModes="tls"))
+    assert not source.asked
+
+
+# --- the endpoints of a Service -------------------------------------------------------------------------------------
+
+
+class Slices:
+    """A cluster that knows the endpoints of one Service."""
+
+    def __init__(self, *found: dict[str, Any]) -> None:
+        self.found = found
+
+    async def get(self, *_: Any) -> Any:
+        raise ScalerError("not here")
+
+    async def list(self, api_version: str, plural: str, namespace: str, *, label_selector: str = "") -> Any:
+        assert (api_version, plural, namespace) == ("discovery.k8s.io/v1", "endpointslices", "shop")
+        assert label_selector == "kubernetes.io/service-name=orders"
+        return self.found
+
+
+def endpoints(port: int, *addresses: str, ready: bool | None = None) -> dict[str, Any]:
+    conditions = {} if ready is None else {"conditions": {"ready": ready}}
+    return {"ports": [{"port": port}], "endpoints": [{"addresses": [address], **conditions} for address in addresses]}
+
+
+@pytest.mark.parametrize(("how", "total"), [("average", 2), ("sum", 4), ("max", 3), ("min", 1)])
+async def test_the_endpoints_of_a_service_are_aggregated(how: str, total: float) -> None:
+    async with serving() as source:
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return web.json_response({"value": {"127.0.0.1": 1, "127.0.0.2": 3}[request.url.host or ""]})
+
+        source.answer = answer
+        second = web.TCPSite(source.runner, "127.0.0.2", source.port)  # type: ignore[arg-type]
+        await second.start()
+        slices = Slices(
+            endpoints(source.port, "127.0.0.1", "127.0.0.2", ready=True),
+            endpoints(source.port, "127.0.0.1"),
+            endpoints(source.port, "127.0.0.3", ready=False),
+        )
+        url = f"http://orders.shop.svc:{source.port}/value"
+        asked = metrics_api(source, url=url, aggregateFromKubeServiceEndpoints="true", aggregationType=how)
+        assert value(await read(asked, kubernetes=slices)) == total
+        assert len(source.asked) == 2
+        # One of them gone: what the others say still is an average or a bound, but no sum.
+        await second.stop()
+        outcome = await read(asked, kubernetes=slices)
+        assert (outcome.failure is not None) == (how == "sum")
+
+
+@pytest.mark.parametrize(
+    ("url", "slices", "says"),
+    [
+        ("http://orders.shop.svc/x", Slices(), "the Service shop/orders has no ready endpoints"),
+        ("http://orders/x", Slices(), "must be that of a Service"),
+    ],
+)
+async def test_a_service_without_endpoints_is_no_zero(url: str, slices: Slices, says: str) -> None:
+    async with serving() as source:
+        asked = metrics_api(source, url=url, aggregateFromKubeServiceEndpoints="true")
+        outcome = await read(asked, kubernetes=slices)
+    assert says in str(outcome.failure)
