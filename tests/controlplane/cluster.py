@@ -31,11 +31,11 @@ _REQUEST_HEADERS: Final = {
 class Cluster:
     """A cluster to test on: one of our own, or the one that a given kubeconfig names."""
 
-    def __init__(self, name: str, *, nodes: int = 2, stages: Path | None = None) -> None:
-        """`stages`: a file of kwok stages that say how pods live, beside kwok's own."""
+    def __init__(self, name: str, *, nodes: int = 2, hpa_sync: str = "15s") -> None:
+        """`hpa_sync`: how often the HPA controller looks, as a Go duration; 15s is Kubernetes' default."""
         self.name = name
         self.nodes = nodes
-        self.stages = stages
+        self.hpa_sync = hpa_sync
         self.given = os.environ.get("KEDA_PY_TEST_KUBECONFIG")
         self.folder = cache() / "clusters"
         self.kubeconfig = Path(self.given) if self.given else self.folder / f"{name}.kubeconfig"
@@ -70,9 +70,9 @@ class Cluster:
             f"--kwok-controller-binary={self.bin / 'kwok'}",
             f"--kubeconfig={self.kubeconfig}",
             "--wait=90s",
+            f"--extra-args=kube-controller-manager=horizontal-pod-autoscaler-sync-period={self.hpa_sync}",
             *programs,
             *extra,
-            *([f"--config={self.stages}"] if self.stages else []),
         )
         self._kwokctl("scale", "node", f"--replicas={self.nodes}")
 

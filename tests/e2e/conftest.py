@@ -1,0 +1,53 @@
+"""One control plane for each test process, and the daemon on it as it is installed."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.daemon import Daemon, install
+
+from .source import Source, sourced
+from .world import World
+
+_NUMBERS = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with Cluster(f"e2e-{worker}-{os.getpid()}", hpa_sync="1s") as cluster:
+        install(cluster)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def daemon(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(cluster, tmp_path_factory.mktemp("daemon"), "--leader-elect", "--http-timeout=1000") as daemon:
+        yield daemon
+    assert "Traceback" not in daemon.said()
+
+
+@pytest.fixture
+def world(cluster: Cluster) -> Iterator[World]:
+    namespace = f"test-{next(_NUMBERS)}"
+    cluster.kubectl("create", "namespace", namespace)
+    yield World(cluster, namespace)
+    cluster.kubectl("delete", "scaledobject", "--all", f"--namespace={namespace}")
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def source() -> Iterator[Source]:
+    with sourced() as source:
+        yield source

@@ -1,0 +1,104 @@
+"""What end-to-end tests do with a cluster, in a namespace of their own."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tests.controlplane.cluster import Cluster
+
+POLL = 1
+"""The polling interval of the tests' objects, in seconds."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A namespace of a cluster."""
+
+    cluster: Cluster
+    namespace: str
+
+    # --- making -----------------------------------------------------------------------------------------------------
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        self.cluster.apply(*documents, namespace=self.namespace)
+
+    def deployment(self, name: str, replicas: int = 0, kind: str = "Deployment") -> dict[str, Any]:
+        labels = {"app": name}
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
+        spec: dict[str, Any] = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod}
+        if kind == "StatefulSet":
+            spec["serviceName"] = name
+        return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+    def scaled_object(self, name: str, *triggers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+        usual = {"scaleTargetRef": {"name": name}, "pollingInterval": POLL, "cooldownPeriod": 4}
+        return {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": {"name": name},
+            "spec": {**usual, "triggers": list(triggers), **spec},
+        }
+
+    def scaled(self, name: str, *triggers: dict[str, Any], replicas: int = 0, **spec: Any) -> None:
+        """Apply a Deployment and a ScaledObject of one name."""
+        self.apply(self.deployment(name, replicas), self.scaled_object(name, *triggers, **spec))
+
+    def delete(self, kind: str, name: str) -> None:
+        self.cluster.kubectl("delete", kind, name, f"--namespace={self.namespace}", "--wait=false")
+
+    # --- seeing -----------------------------------------------------------------------------------------------------
+
+    def get(self, *arguments: str) -> Any:
+        return self.cluster.get(*arguments, namespace=self.namespace)
+
+    def replicas(self, name: str, kind: str = "deployment") -> int:
+        return int(self.get(kind, name)["spec"].get("replicas", 0))
+
+    def status(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get("scaledobject", name).get("status") or {}
+        return found
+
+    def condition(self, name: str, type_: str) -> dict[str, str]:
+        for condition in self.status(name).get("conditions") or []:
+            if condition["type"] == type_:
+                return dict(condition)
+        return {"status": "", "reason": "", "message": ""}
+
+    def events(self, name: str, reason: str = "") -> list[dict[str, Any]]:
+        found = self.get("events.events.k8s.io")["items"]
+        return [e for e in found if e["regarding"]["name"] == name and (not reason or e["reason"] == reason)]
+
+    def picture(self) -> str:
+        """Return how everything in the namespace is, for whoever reads a failure."""
+        shown = self.cluster.kubectl("get", "so,hpa,deploy,events", f"--namespace={self.namespace}", check=False)
+        return shown + self.cluster.kubectl("get", "so,hpa", "-o", "yaml", f"--namespace={self.namespace}", check=False)
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def until(self, holds: Callable[[], bool], what: str, seconds: float = 30) -> float:
+        """Return how long it took until something holds; fail if it takes too long."""
+        began = time.monotonic()
+        while not holds():
+            assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}\n{self.picture()}"
+            time.sleep(0.1)
+        return time.monotonic() - began
+
+    def until_replicas(self, name: str, count: int, seconds: float = 30, kind: str = "deployment") -> float:
+        return self.until(lambda: self.replicas(name, kind) == count, f"{name} has {count} replicas", seconds)
+
+    def until_ready(self, name: str, status: str = "True", seconds: float = 30) -> None:
+        self.until(lambda: self.condition(name, "Ready")["status"] == status, f"{name} is Ready={status}", seconds)
+
+    def stays(self, name: str, count: int, seconds: float) -> None:
+        """Fail if a target has another number of replicas at any time."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            assert self.replicas(name) == count
+            time.sleep(0.2)
+
+
+def moment(text: str) -> datetime:
+    """Return a Kubernetes time."""
+    return datetime.fromisoformat(text)
