@@ -6,7 +6,7 @@ STAMP   = $(VENV)/.installed
 
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help test check static unit format crds requirements clean
+.PHONY: help test check static unit format crds docs requirements run servers controlplane bench clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -17,9 +17,26 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+## make run        watch it work: a control plane, a Prometheus, the daemon and two samples; FOR=90s ends by itself
+run: $(STAMP) servers
+	@$(BIN)/python -m tests.demo
+
 ## make test       everything: static checks and all tests
-test: static
-	$(BIN)/python -m pytest
+test: static servers controlplane
+	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+# Real servers for tests and demos, from the system's packages.
+servers:
+	@command -v prometheus >/dev/null || { echo "installing prometheus"; \
+	  { [ "$$(id -u)" = 0 ] || SUDO=sudo; } ; \
+	  $$SUDO apt-get install --yes --quiet=2 --no-install-recommends prometheus >/dev/null; }
+
+controlplane: $(STAMP)
+	@$(BIN)/python -m tests.controlplane build >/dev/null
+
+## make bench      measure it on a real control plane, and write what docs/performance.md shows
+bench: $(STAMP) controlplane
+	@$(BIN)/python -m tests.bench
 
 ## make check      the quick half: format, lint, types, imports, unit tests
 check: static unit
@@ -40,6 +57,10 @@ format: $(STAMP)
 ## make crds       write manifests/crds anew from the models
 crds: $(STAMP)
 	@$(BIN)/python manifests/crds.py manifests/crds
+
+## make docs       the documentation, into site/
+docs: $(STAMP)
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
 
 ## make requirements  write the hashed requirement files anew
 requirements: $(STAMP)

@@ -4,8 +4,8 @@ kubernetes-asyncio finds the cluster and its credentials; aiohttp carries the re
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -90,10 +90,11 @@ class HttpTransport:
         """Return the answer to one request (`Transport.request`)."""
         headers = await self._headers() | ({"Content-Type": content_type} if body is not None else {})
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
-        async with self._session.request(
-            method, path.lstrip("/"), params=params, data=body, headers=headers, timeout=timeout
-        ) as answer:
-            return Response(answer.status, await answer.read(), _retry_after(answer))
+        with _failing_as_os_error():
+            async with self._session.request(
+                method, path.lstrip("/"), params=params, data=body, headers=headers, timeout=timeout
+            ) as answer:
+                return Response(answer.status, await answer.read(), _retry_after(answer))
 
     @asynccontextmanager
     async def stream(
@@ -101,11 +102,22 @@ class HttpTransport:
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """Open a stream of lines (`Transport.stream`)."""
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence)
-        async with self._session.get(
-            path.lstrip("/"), params=params, headers=await self._headers(), timeout=timeout
-        ) as answer:
-            body = b"" if answer.status == 200 else await answer.read()  # noqa: PLR2004  HTTP's own number
-            yield Response(answer.status, body, _retry_after(answer)), aiter(answer.content)
+        headers = await self._headers()
+        with _failing_as_os_error():
+            async with self._session.get(path.lstrip("/"), params=params, headers=headers, timeout=timeout) as answer:
+                body = b"" if answer.status == 200 else await answer.read()  # noqa: PLR2004  HTTP's own number
+                yield Response(answer.status, body, _retry_after(answer)), aiter(answer.content)
+
+
+@contextmanager
+def _failing_as_os_error() -> Iterator[None]:
+    """Raise what `Transport` promises: aiohttp's error of an answer that is cut off in the middle is no OSError."""
+    try:
+        yield
+    except aiohttp.ClientError as error:
+        if isinstance(error, OSError):
+            raise
+        raise ConnectionError(str(error) or type(error).__name__) from error
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:

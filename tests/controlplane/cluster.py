@@ -6,6 +6,7 @@ certificates, as on a cluster made by kubeadm.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TextIO
 
 from .build import KUBERNETES, binaries, cache
 
@@ -60,6 +61,11 @@ class Cluster:
         extra = [f"--extra-args=kube-apiserver={key}={value}" for key, value in headers.items()]
         tools = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"}
         programs = [f"--{tool}-binary={self.bin / tool}" for tool in sorted(tools)]
+        with self._ports_locked():
+            self._create(programs, extra)
+        self._kwokctl("scale", "node", f"--replicas={self.nodes}")
+
+    def _create(self, programs: list[str], extra: list[str]) -> None:
         self._kwokctl(
             "create",
             "cluster",
@@ -74,7 +80,6 @@ class Cluster:
             *programs,
             *extra,
         )
-        self._kwokctl("scale", "node", f"--replicas={self.nodes}")
 
     def stop(self) -> None:
         """Stop everything and leave nothing behind."""
@@ -85,6 +90,12 @@ class Cluster:
         self._kwokctl("delete", "cluster", check=False)
         shutil.rmtree(self._workdir, ignore_errors=True)
         self.kubeconfig.unlink(missing_ok=True)
+
+    def _ports_locked(self) -> TextIO:
+        """Keep others from looking for free ports until what is returned is closed: they would find the same."""
+        lock = (self.folder / ".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
 
     @property
     def pki(self) -> Path:
@@ -119,10 +130,12 @@ class Cluster:
         return found
 
     def kill_api_server(self) -> Callable[[], None]:
-        """Kill the API server at once; return what starts it again, just as it was."""
+        """Kill the API server at once; return what starts it again, just as it was, and waits until it is ready."""
         pid = self.pids()["kube-apiserver"]
         command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         folder = Path(f"/proc/{pid}/cwd").resolve()
+        # Its port is free meanwhile.
+        lock = self._ports_locked()
         _signal(pid, signal.SIGKILL)
         while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":
             time.sleep(0.02)
@@ -131,6 +144,9 @@ class Cluster:
             with (self._workdir / "logs" / "kube-apiserver.log").open("ab") as log:
                 process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
             (self._workdir / "pids" / "kube-apiserver.pid").write_text(str(process.pid))
+            while self.kubectl("get", "--raw", "/readyz", check=False).strip() != "ok":
+                time.sleep(0.2)
+            lock.close()
 
         return start
 

@@ -1,11 +1,12 @@
 """An event source in the test's hand: numbers by name over HTTP, and every way of not giving them."""
 
 import json
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -68,9 +69,18 @@ class Source:
 def sourced(port: int = 0) -> Iterator[Source]:
     """Run a source within the block."""
     source = Source()
+    open_connections: set[socket.socket] = set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            open_connections.add(self.connection)
+
+        def finish(self) -> None:
+            open_connections.discard(self.connection)
+            super().finish()
 
         def do_GET(self) -> None:
             source.answer(self)
@@ -88,3 +98,7 @@ def sourced(port: int = 0) -> Iterator[Source]:
     finally:
         server.shutdown()
         server.server_close()
+        # A client may still have one open, on which a source that is gone would go on answering.
+        for connection in list(open_connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

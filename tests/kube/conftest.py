@@ -54,7 +54,7 @@ class Script:
             self.answers.append(_always(response))
 
     def streams(self, *events: dict[str, Any] | bytes, then: str = "close") -> None:
-        """Answer the next watch with events; then close it, or stay silent."""
+        """Answer the next watch with events; then close it, cut it off, or stay silent."""
 
         async def stream(request: web.Request) -> web.StreamResponse:
             answer = web.StreamResponse()
@@ -63,6 +63,10 @@ class Script:
                 await answer.write(event if isinstance(event, bytes) else orjson.dumps(event) + b"\n")
             if then == "hang":
                 await asyncio.sleep(3600)
+            if then == "cut":
+                await asyncio.sleep(0.1)
+                assert request.transport is not None
+                request.transport.abort()
             return answer
 
         self.watches.append(stream)

@@ -80,6 +80,17 @@ async def test_half_a_line_is_no_event(client: Client, script: Script) -> None:
     assert script.watched[1]["resourceVersion"] == "6"
 
 
+async def test_a_stream_cut_off_goes_on_from_where_it_was(client: Client, script: Script) -> None:
+    script.says(page(version=5))
+    script.streams(event("ADDED", thing("a", 6)), then="cut")
+    script.streams(event("ADDED", thing("b", 7)), then="hang")
+    kept = store()
+    async with reflecting(client, kept):
+        await until(lambda: len(kept) == 2)
+    assert script.watched[1]["resourceVersion"] == "6"
+    assert len(script.asked) == 1
+
+
 @pytest.mark.parametrize("answer", ["closes at once", "503", "403", "no json"])
 async def test_a_server_that_misbehaves_is_not_asked_in_a_tight_loop(
     client: Client, script: Script, answer: str

@@ -1,0 +1,1 @@
+"""Measurements on a real control plane: `make bench`. Never part of a test."""
