@@ -21,6 +21,7 @@ from .build import KUBERNETES, binaries, cache
 
 FRONT_PROXY: Final = "kwok-admin"
 """The common name in the certificate that the API server presents to aggregated APIs."""
+_CONTROLLERS: Final = ("kube-controller-manager", "kube-scheduler")
 _REQUEST_HEADERS: Final = {
     "requestheader-allowed-names": FRONT_PROXY,
     "requestheader-username-headers": "X-Remote-User",
@@ -58,7 +59,15 @@ class Cluster:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.stop()
         headers = _REQUEST_HEADERS | {"requestheader-client-ca-file": str(self.pki / "ca.crt")}
-        extra = [f"--extra-args=kube-apiserver={key}={value}" for key, value in headers.items()]
+        # Not kwokctl's --disable-qps-limits: it turns the API server's priority and fairness off as well. Each
+        # component's first argument before any second one, or kwokctl mixes them up.
+        unlimited = ["kube-api-qps=1000", "kube-api-burst=1000"]
+        arguments = [
+            *(f"{component}={limit}" for limit in unlimited for component in _CONTROLLERS),
+            f"kube-controller-manager=horizontal-pod-autoscaler-sync-period={self.hpa_sync}",
+        ]
+        arguments[2:2] = [f"kube-apiserver={key}={value}" for key, value in headers.items()]
+        extra = [f"--extra-args={argument}" for argument in arguments]
         tools = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"}
         programs = [f"--{tool}-binary={self.bin / tool}" for tool in sorted(tools)]
         with self._ports_locked():
@@ -72,11 +81,9 @@ class Cluster:
             "--runtime=binary",
             "--secure-port",
             "--kube-authorization",
-            "--disable-qps-limits",
             f"--kwok-controller-binary={self.bin / 'kwok'}",
             f"--kubeconfig={self.kubeconfig}",
             "--wait=90s",
-            f"--extra-args=kube-controller-manager=horizontal-pod-autoscaler-sync-period={self.hpa_sync}",
             *programs,
             *extra,
         )
