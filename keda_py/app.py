@@ -45,6 +45,9 @@ log = structlog.get_logger("daemon")
 UNUSABLE: Final = 2
 """Exit code for what only a person can mend: flags, cluster, installation."""
 
+_BREATH: Final = 20
+"""After so many objects at once, others get their turn."""
+
 _TLS_VERSIONS: Final = {
     "TLS10": ssl.TLSVersion.TLSv1,
     "TLS11": ssl.TLSVersion.TLSv1_1,
@@ -166,8 +169,11 @@ class Daemon:
     async def _term(self, objects: ScaledObjects) -> None:
         """Work until leadership changes hands: a pass does not outlive the term that it began in."""
         self._term_over.clear()
-        for key in self._stores[SCALED_OBJECTS].keys():  # noqa: SIM118  a store is no dict
+        for position, key in enumerate(self._stores[SCALED_OBJECTS].keys()):
+            objects.begin(key)
             self._queue.add(key)
+            if position % _BREATH == 0:
+                await asyncio.sleep(0)
         workers = [
             asyncio.create_task(work(self._queue, objects.reconcile, on_error=_tell_of_retry), name="worker")
             for _ in range(self._settings.reconciles)

@@ -29,6 +29,8 @@ class Live:
     uid: str
     triggers: list[AnyTrigger] = field(default_factory=list)
     described: list["Described"] = field(default_factory=list)
+    untold: list[AnyTrigger] = field(default_factory=list)
+    """Triggers that are new, and that no event has told of yet."""
     memory: Wakefulness | None = None
     errors: int = 0
     reconcile_seconds: float = 0.0
@@ -108,26 +110,25 @@ class Builder:
         self._sources = sources
         self._platform = platform
 
-    def update(self, live: Live, scaled_object: ScaledObject, changed: Callable[[bool], None]) -> list[AnyTrigger]:
-        """Make `live` work as the spec says; return the triggers that are new.
+    def update(self, live: Live, scaled_object: ScaledObject, changed: Callable[[bool], None]) -> None:
+        """Make `live` work as the spec says.
 
         New ones are built before old ones are closed, so that a connection both use stays open.
         """
         wanted = [describe(scaled_object, index, spec) for index, spec in enumerate(scaled_object.spec.triggers)]
         if wanted == live.described:
-            return []
+            return
         old = list(zip(live.described, live.triggers, strict=True))
-        triggers, fresh = [], []
+        triggers, live.untold = [], []
         for described in wanted:
             same = next((trigger for known, trigger in old if known == described), None)
             if same is None:
-                fresh.append(same := self._build(described, changed))
+                live.untold.append(same := self._build(described, changed))
             triggers.append(same)
         for _, trigger in old:
             if trigger not in triggers:
                 trigger.close()
         live.triggers, live.described = triggers, wanted
-        return fresh
 
     def _build(self, described: Described, changed: Callable[[bool], None]) -> AnyTrigger:
         trigger = described.trigger

@@ -10,6 +10,7 @@ wrong with an object is a value, and ends up in its conditions.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +27,7 @@ from keda_py.decide.scale import Decision, Limits, Situation, Wakefulness, Why, 
 from keda_py.decide.status import Condition
 from keda_py.engine.cluster import Cluster
 from keda_py.engine.hpa import HpaKeeper, specs_of
-from keda_py.engine.live import AnyTrigger, Builder, Key, Live
+from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets
 from keda_py.engine.trigger import BrokenTrigger
 from keda_py.kube.client import ApiError
@@ -113,22 +114,37 @@ class ScaledObjects:
         if (live := self.live.pop(key, None)) is not None:
             live.close()
 
+    def begin(self, key: Key) -> None:
+        """Start to read an object's triggers, before its first pass comes up; what is wrong, that pass will tell.
+
+        So that with many objects their reading waits for nobody's writing, and a first pass has something to decide on.
+        """
+        raw = self._cluster.scaled_objects.get(key)
+        if raw is not None and not raw["metadata"].get("deletionTimestamp"):
+            with suppress(UnusableError):
+                self._read(key, self._parsed(raw), self._remembered(key, raw))
+
+    def _read(self, key: Key, scaled_object: ScaledObject, live: Live) -> None:
+        """Have the triggers of the spec, and those of our own objects polled."""
+        self._builder.update(live, scaled_object, lambda news: self._heard(key, news=news))
+        for trigger in live.working():
+            if self._owns(key):
+                trigger.start()
+            else:
+                trigger.stop()
+
     async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
         scaled_object = self._parsed(raw)
-        fresh = self._builder.update(live, scaled_object, lambda news: self._heard(key, news=news))
+        self._read(key, scaled_object, live)
         if not self._owns(key):
-            for trigger in live.working():
-                trigger.stop()
             return None
-        for trigger in live.working():
-            trigger.start()
         self._check(key, scaled_object)
         target = target_of(scaled_object)
         try:
             scale = await self._targets.read(target)
         except TargetError as error:
             raise UnusableError(str(error)) from error
-        self._tell_of_new_triggers(raw, fresh)
+        self._tell_of_new_triggers(raw, live)
         return await self._scale(_Pass(key, raw, scaled_object, live, target, scale, self._now()))
 
     def _heard(self, key: Key, *, news: bool) -> None:
@@ -311,7 +327,8 @@ class ScaledObjects:
         self._recorder.warning(raw, failed, now.message)
         log.warning("not ready", object=name, reason=now.reason, message=now.message)
 
-    def _tell_of_new_triggers(self, raw: dict[str, Any], fresh: Iterable[AnyTrigger]) -> None:
+    def _tell_of_new_triggers(self, raw: dict[str, Any], live: Live) -> None:
+        fresh, live.untold = live.untold, []
         if status.find((raw.get("status") or {}).get("conditions"), Type.READY) is not None:
             # Told when they were new to the object, not when they are only new to this process.
             return

@@ -134,6 +134,7 @@ async def thousand(bench: Bench) -> list[str]:
     await bench.ask("/reset")
     bench.daemon.start(ready=False)
     first = await bench.until_asked(1000)
+    bench.daemon.wait_ready()
     await settled(bench, 1000)
     await asyncio.sleep(30)
     steady = await bench.window()
@@ -151,6 +152,7 @@ async def queries(bench: Bench) -> list[str]:
     await bench.load(1000, interval=30, trigger=bench.query, replicas=1)
     bench.daemon.start(ready=False)
     await bench.until_asked(50)
+    bench.daemon.wait_ready()
     await settled(bench, 1000)
     await asyncio.sleep(30)
     steady = await bench.window()
@@ -175,7 +177,6 @@ async def hundred(bench: Bench) -> list[str]:
     asleep = await bench.window()
     woken = [await wake(bench, number) for number in range(60)]
     await bench.ask("/all/5")
-    bench.daemon.wait_ready()
     await asyncio.sleep(20)
     answered = sorted(await metric_times(bench, 4000))
     p50, p99 = (1000 * answered[int(len(answered) * part)] for part in (0.5, 0.99))
