@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -59,14 +61,22 @@ class Transport(Protocol):
 class HttpTransport:
     """A transport over HTTP; close it after use."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None, token: Callable[[], Awaitable[str | None]]) -> None:
+    def __init__(
+        self,
+        url: str,
+        tls: ssl.SSLContext | None,
+        token: Callable[[], Awaitable[str | None]],
+        *,
+        proxy: str | None = None,
+    ) -> None:
         self._token = token
         self._session = aiohttp.ClientSession(
             url if url.endswith("/") else f"{url}/",
             connector=aiohttp.TCPConnector(ssl=tls if tls is not None else True, limit=_CONNECTIONS),
             headers={"User-Agent": f"keda-py/{__version__}", "Accept": "application/json"},
             read_bufsize=_READ_BUFFER,
-            trust_env=True,
+            # Not trust_env: that would read the environment and ~/.netrc again for each request, in a thread.
+            proxy=proxy,
         )
 
     async def close(self) -> None:
@@ -152,7 +162,9 @@ async def connect(kubeconfig: str) -> HttpTransport:
         key: str | None = await settings.get_api_key_with_prefix("BearerToken")
         return key
 
-    return HttpTransport(url, tls, token)
+    host = urlsplit(url).hostname or ""
+    proxy = None if proxy_bypass(host) else getproxies().get("https" if tls else "http")
+    return HttpTransport(url, tls, token, proxy=proxy)
 
 
 def _in_cluster() -> bool:

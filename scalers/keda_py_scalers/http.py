@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -255,7 +257,10 @@ class HttpScaler(Scaler[H]):
         connector = aiohttp.TCPConnector(
             ssl=tls_context(meta, platform), limit=CONNECTIONS, force_close=not platform.keep_alive
         )
-        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)
+        # Not by trust_env: that would read the environment and ~/.netrc again for each request, in a thread.
+        session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(meta.address)
+        )
         transport = AiohttpTransport(verify=False, client=session)
         # Deadlines are the engine's, one for each question.
         async with httpx.AsyncClient(
@@ -270,6 +275,16 @@ class HttpScaler(Scaler[H]):
     async def answer(cls, connection: HttpConnection, question: Get) -> bytes:
         """Return the body of a successful answer."""
         return await connection.get(question)
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) has for a URL, None for none."""
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError:
+        # What is no URL is told when it is asked.
+        return None
+    return getproxies().get(scheme) if host and not proxy_bypass(host) else None
 
 
 def tls_context(meta: HttpMetadata, platform: Platform) -> ssl.SSLContext:

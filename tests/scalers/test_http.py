@@ -276,6 +276,19 @@ async def test_a_redirect_is_followed() -> None:
         assert value(await read(metrics_api(source))) == 7
 
 
+async def test_the_proxy_of_the_environment_is_used_and_its_exceptions_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        source = Source()
+        source.url = "http://queue.invalid:8080"
+        assert value(await read(metrics_api(source))) == 7
+        assert proxy.asked[0].headers["Host"] == "queue.invalid:8080"
+        monkeypatch.setenv("no_proxy", "queue.invalid")
+        outcome = await read(metrics_api(source))
+        assert "http://queue.invalid:8080" in str(outcome.failure)
+        assert len(proxy.asked) == 1
+
+
 # --- who we are -----------------------------------------------------------------------------------------------------
 
 
