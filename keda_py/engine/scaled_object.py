@@ -14,7 +14,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -38,6 +38,8 @@ from keda_py.runtime.clock import Now
 from keda_py.runtime.queue import WorkQueue
 
 log = structlog.get_logger("scaledobject")
+
+RESYNC_SECONDS: Final = 30.0
 
 
 class UnusableError(Exception):
@@ -242,7 +244,13 @@ class ScaledObjects:
             self._recorder.normal(this.raw, EventReason.DEACTIVATED, f"Deactivated {kind} from {before} to {after}")
 
     def _again(self, this: _Pass, decision: Decision) -> float:
+        """Return when to look again if nothing wakes us: what triggers say and what is watched does, time does not.
+
+        A target that is not watched is looked at every polling interval; the rest is in case something was missed.
+        """
         seconds = this.scaled_object.spec.polling_interval.total_seconds()
+        if self._targets.watches(this.scale.resource):
+            seconds = max(seconds, RESYNC_SECONDS)
         return seconds if decision.again is None else min(seconds, decision.again.total_seconds())
 
     # --- metadata and status ----------------------------------------------------------------------------------------

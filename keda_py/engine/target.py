@@ -54,6 +54,10 @@ class Targets:
         self._discovery = discovery
         self._watched = watched
 
+    def watches(self, resource: Resource) -> bool:
+        """Return whether changes of such targets are heard of."""
+        return resource in self._watched
+
     async def read(self, ref: TargetRef) -> Scale:
         """Return the scale of a target; raise `TargetError` when it is not there or has no /scale."""
         try:

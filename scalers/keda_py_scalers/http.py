@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -165,8 +166,7 @@ class HttpConnection:
         if "oauth" in self._meta.auth_modes:
             headers["Authorization"] = f"Bearer {await self._bearer()}"
         try:
-            url = httpx.URL(question.url)
-            url = url.copy_merge_params([*url.params.multi_items(), *question.params, *self._meta.query().items()])
+            url = _url(question.url, (*question.params, *self._meta.query().items()))
             return await self._read(self._client.build_request("GET", url, headers=headers))
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError):
             raise ScalerError(
@@ -216,6 +216,13 @@ class HttpConnection:
             return str(found["access_token"]), float(found.get("expires_in") or _TOKEN_LIFE_SECONDS)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered without one") from None
+
+
+@lru_cache(maxsize=4096)
+def _url(url: str, params: tuple[tuple[str, str], ...]) -> httpx.URL:
+    """Return a URL with further parameters; the same ones come up at each read."""
+    parsed = httpx.URL(url)
+    return parsed.copy_merge_params([*parsed.params.multi_items(), *params]) if params else parsed
 
 
 async def _body(answer: httpx.Response) -> bytes:

@@ -6,6 +6,7 @@ measured in the same way on the same kind of machine (two cores).
 
 import asyncio
 import os
+import random
 import re
 import statistics
 import sys
@@ -191,7 +192,8 @@ async def hundred(bench: Bench) -> list[str]:
 
 async def wake(bench: Bench, number: int) -> float:
     """Return the seconds from a value at the source to a replica wanted."""
-    await asyncio.sleep(0.137)
+    # At any moment between two polls.
+    await asyncio.sleep(random.uniform(0, 1))
     await bench.ask(f"/set/m{number}/5")
     began = time.monotonic()
     while not (await bench.client.get(DEPLOYMENTS, SPACE, f"m{number}"))["spec"].get("replicas"):
