@@ -255,7 +255,7 @@ async def prepared() -> AsyncIterator[Bench]:
     """Start a cluster and a source; the daemon is installed, and for the scenario to start."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keda-py-bench-")))
-        cluster = stack.enter_context(Cluster("bench"))
+        cluster = stack.enter_context(Cluster(f"bench-{os.getpid()}"))
         install(cluster)
         port = free_port()
         address = f"http://127.0.0.1:{port}"

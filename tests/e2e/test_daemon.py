@@ -64,7 +64,7 @@ def test_the_api_server_killed_and_back(world: World, source: Source, tmp_path: 
     if world.cluster.given:
         pytest.skip("the given cluster's API server is not ours to kill")
     source.values["a"] = 12
-    with started(world.cluster, tmp_path) as daemon:
+    with started(world.cluster, tmp_path, "--zap-log-level=debug") as daemon:
         world.scaled("a", source.trigger("a"), cooldownPeriod=1, advanced=AT_ONCE)
         world.until_replicas("a", 3)
         start_again = world.cluster.kill_api_server()
@@ -77,6 +77,9 @@ def test_the_api_server_killed_and_back(world: World, source: Source, tmp_path: 
         world.until_replicas("b", 5, seconds=60)
         source.values["a"] = 0
         world.until_replicas("a", 0, seconds=60)
+        # A fresh API server remembers no events: watches that go on from before it are told 410.
+        assert "watch expired, listing anew" in daemon.said()
+        assert "watch broke" in daemon.said()
         assert "Traceback" not in daemon.said()
 
 

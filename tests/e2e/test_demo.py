@@ -1,0 +1,60 @@
+"""`make run`, as a person runs it: it shows the main job, ends when told to, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane.build import cache
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def demo(log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "tests.demo"]
+        return subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | environment)
+
+
+def nothing_is_left(process: subprocess.Popen[bytes]) -> None:
+    name = f"demo-{process.pid}"
+    assert not list((cache() / "clusters").rglob(f"*{name}*"))
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    marks = (name.encode(), b"keda-py-demo-")
+    assert not [command for command in commands if any(mark in command for mark in marks)]
+
+
+def test_it_shows_the_main_job_and_ends_by_itself(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = demo(log, FOR="35s")
+    assert process.wait(200) == 0, log.read_text()
+    shown = log.read_text()
+    assert "keda-py: Deployment/order-worker 0 -> 1, because triggers are active (s0-prometheus)" in shown
+    assert "order-worker: ###  3 replicas" in shown
+    assert shown.rstrip().endswith("time is over")
+    nothing_is_left(process)
+
+
+@pytest.mark.parametrize("moment", ["starting keda-py", "orders waiting"])
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
+    log = tmp_path / "log"
+    process = demo(log)
+    until = time.monotonic() + 150
+    while moment not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0, log.read_text()
+    assert "nothing is left behind" in log.read_text()
+    nothing_is_left(process)
+
+
+def test_a_time_that_is_none_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert demo(log, FOR="soon").wait(30) == 2
+    assert "FOR: " in log.read_text()
