@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+import uvloop
 
 from keda_py import log as logging
 from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scaled_object
@@ -63,7 +64,8 @@ def run(settings: Settings, *, unused_flags: tuple[str, ...] = ()) -> int:
         log.info("without effect here", flags=list(unused_flags))
     code = 0
     try:
-        asyncio.run(_until_stopped(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(settings))
     except* (ConfigError, RegistryError, ListenError) as errors:
         print(f"keda-py: {_first(errors)}", file=sys.stderr)  # noqa: T201  one clear line for a person
         code = UNUSABLE

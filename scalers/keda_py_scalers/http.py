@@ -7,18 +7,18 @@ secret: what a server says of itself is quoted, what we sent is not.
 
 import asyncio
 import base64
-import binascii
+import html
+import json
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
-from pathlib import Path
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote_plus, unquote, unquote_plus
 
 import aiohttp
 import httpx
@@ -36,19 +36,17 @@ from keda_py.scaler import (
     Trigger,
     param,
 )
+from keda_py_scalers.transport import proxy_for, tls_context
 
 LARGEST_BODY: Final = 8 * 2**20
 CONNECTIONS: Final = 32
 REDIRECTS: Final = 10
 QUOTED: Final = 200
+IDLE_SECONDS: Final = 90.0
+"""How long an idle connection is kept, as KEDA does: longer than the usual polling interval."""
 _TOKEN_MARGIN_SECONDS: Final = 10.0
 _TOKEN_LIFE_SECONDS: Final = 3600.0
-_TLS_VERSIONS: Final = {
-    "TLS10": ssl.TLSVersion.TLSv1,
-    "TLS11": ssl.TLSVersion.TLSv1_1,
-    "TLS12": ssl.TLSVersion.TLSv1_2,
-    "TLS13": ssl.TLSVersion.TLSv1_3,
-}
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class HttpMetadata(Metadata):
@@ -107,6 +105,11 @@ class HttpMetadata(Metadata):
             if missing:
                 yield f"authModes: {mode} needs {' and '.join(missing)} from the TriggerAuthentication"
 
+    def tls(self, platform: Platform) -> ssl.SSLContext:
+        """Return how TLS is spoken; raise `ScalerError` saying which certificate or key cannot be used."""
+        pair = (self.cert, self.key) if "tls" in self.auth_modes else None
+        return tls_context(platform, ca=self.ca, pair=pair, unsafe=self.unsafe_ssl)
+
     def headers(self) -> dict[str, str]:
         """Return the headers that say who we are."""
         found: dict[str, str] = {}
@@ -149,46 +152,72 @@ class HttpConnection:
         self._token = ""
         self._token_until = 0.0
         self._token_lock = asyncio.Lock()
+        self._own = {origin(meta.address), origin(meta.oauth_token_uri)}
 
     async def get(self, question: Get) -> bytes:
         """Return the body of a successful answer; raise `SourceUnavailable` if there was none, else `ScalerError`."""
-        status, body = await self._send(question)
-        if status == httpx.codes.UNAUTHORIZED and self._token:
-            # The token may have been revoked before its time.
-            self._token = ""
-            status, body = await self._send(question)
+        token = await self._bearer()
+        status, body = await self._send(question, token)
+        if status == httpx.codes.UNAUTHORIZED and token:
+            # Revoked before its time. Who finds out first drops it; the others must not drop the one that follows.
+            if self._token == token:
+                self._token = ""
+            status, body = await self._send(question, await self._bearer())
         if not httpx.codes.is_success(status):
-            raise ScalerError(f"{origin(question.url)} answered {status}{_quoted(body)}")
+            raise ScalerError(f"{origin(question.url)} answered {status}{self._quoted(body)}")
         return body
 
-    async def _send(self, question: Get) -> tuple[int, bytes]:
-        headers = dict(question.headers) | self._meta.headers()
-        if "oauth" in self._meta.auth_modes:
-            headers["Authorization"] = f"Bearer {await self._bearer()}"
-        try:
-            url = _url(question.url, (*question.params, *self._meta.query().items()))
-            return await self._read(self._client.build_request("GET", url, headers=headers))
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError):
-            raise ScalerError(
-                f"{origin(question.url)} cannot be asked: is it http:// or https:// and a host?"
-            ) from None
+    async def _send(self, question: Get, token: str) -> tuple[int, bytes]:
+        # Names in any case are one header, and values may be any text.
+        headers = httpx.Headers(question.headers, encoding="utf-8")
+        for name, value in self._meta.headers().items():
+            headers[name] = value
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        params = (*question.params, *self._meta.query().items())
+        return await self._read("GET", question.url, params=params, headers=headers)
 
-    async def _read(self, request: httpx.Request) -> tuple[int, bytes]:
+    async def _read(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: httpx.Headers,
+        params: tuple[tuple[str, str], ...] = (),
+        form: Mapping[str, Any] | None = None,
+    ) -> tuple[int, bytes]:
         try:
-            answer = await self._client.send(request, stream=True)
+            return await self._follow(self._client.build_request(method, _url(url, params), headers=headers, data=form))
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise ScalerError(f"{origin(url)} cannot be asked: is it http:// or https:// and a host?") from None
+        except ValueError:
+            raise ScalerError(f"{origin(url)} cannot be asked: a header has characters that none may have") from None
+
+    async def _follow(self, request: httpx.Request) -> tuple[int, bytes]:
+        """Send a request and whatever it is redirected to; httpx itself would read a redirect's body without bound."""
+        following: httpx.Request | None = request
+        for _ in range(REDIRECTS + 1):
             try:
-                return answer.status_code, await _body(answer)
-            finally:
-                await answer.aclose()
-        except httpx.TooManyRedirects:
-            raise ScalerError(f"{_place(request.url)} redirected more than {REDIRECTS} times") from None
-        except httpx.TransportError as error:
-            if isinstance(error, httpx.UnsupportedProtocol):
+                answer = await self._client.send(request, stream=True)
+                try:
+                    following = answer.next_request
+                    if following is None:
+                        return answer.status_code, await _body(answer)
+                finally:
+                    await answer.aclose()
+            except httpx.UnsupportedProtocol:
                 raise
-            raise SourceUnavailable(f"{_place(request.url)}: {_reason(error)}") from None
+            except httpx.TransportError as error:
+                # Another host, an endpoint of a Service or where a redirect led, says nothing about this source.
+                failure = SourceUnavailable if _place(request.url) in self._own else ScalerError
+                raise failure(f"{_place(request.url)}: {_reason(error)}") from None
+            request = following
+        raise ScalerError(f"{_place(request.url)} redirected more than {REDIRECTS} times")
 
     async def _bearer(self) -> str:
-        """Return a token of the OAuth 2 client credentials grant, asked for once until it is about to end."""
+        """Return a token of the OAuth 2 client credentials grant, asked for once until it is about to end; or none."""
+        if "oauth" not in self._meta.auth_modes:
+            return ""
         loop = asyncio.get_running_loop()
         async with self._token_lock:
             if not self._token or loop.time() >= self._token_until:
@@ -201,21 +230,43 @@ class HttpConnection:
         form: dict[str, str | list[str]] = {"grant_type": "client_credentials", **meta.endpoint_params}
         if scopes := [scope for scope in meta.scopes if scope]:
             form["scope"] = " ".join(scopes)
-        pair = f"{meta.client_id}:{meta.client_secret}".encode()
-        headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-        request = self._client.build_request("POST", meta.oauth_token_uri, data=form, headers=headers)
-        status, body = await self._read(request)
+        # Quoted, as RFC 6749 section 2.3.1 has it.
+        pair = f"{quote_plus(meta.client_id)}:{quote_plus(meta.client_secret)}".encode()
+        headers = httpx.Headers({"Authorization": f"Basic {base64.b64encode(pair).decode()}"})
+        status, body = await self._read("POST", meta.oauth_token_uri, headers=headers, form=form)
         if status in (httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED):
             # Some servers take the client's credentials in the form only.
             form |= {"client_id": meta.client_id, "client_secret": meta.client_secret}
-            status, body = await self._read(self._client.build_request("POST", meta.oauth_token_uri, data=form))
+            status, body = await self._read("POST", meta.oauth_token_uri, headers=httpx.Headers(), form=form)
         if not httpx.codes.is_success(status):
-            raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered {status}{_quoted(body)}")
-        try:
-            found = httpx.Response(200, content=body).json()
-            return str(found["access_token"]), float(found.get("expires_in") or _TOKEN_LIFE_SECONDS)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered without one") from None
+            raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered {status}{self._quoted(body)}")
+        token, seconds = _issued(body)
+        if not token:
+            raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered without one")
+        return token, seconds
+
+    def _quoted(self, body: bytes) -> str:
+        """Return how a server's words begin, or nothing of them if they repeat, in whatever quoting, what is secret."""
+        meta = self._meta
+        secrets = {self._token, meta.bearer_token, meta.password, meta.api_key, meta.client_secret}
+        secrets |= {meta.custom_auth_value, *(value.rpartition(" ")[2] for value in meta.headers().values())}
+        # More than is shown, so that no secret is cut in two and not found.
+        text = body[: QUOTED * 32].decode(errors="replace")
+        views = (text, unquote(text), unquote_plus(text), html.unescape(text), text.replace("\\", ""))
+        if any(secret in view for secret in secrets if secret for view in views):
+            return ", in words that repeat a secret"
+        shown = " ".join(text[: QUOTED * 4].split())[:QUOTED]
+        return f": {shown}" if shown else ""
+
+
+def _issued(body: bytes) -> tuple[str, float]:
+    """Return the token in a token server's answer, empty for none, and how many seconds it is good for."""
+    try:
+        found = json.loads(body)
+        token, seconds = found["access_token"], float(found.get("expires_in") or _TOKEN_LIFE_SECONDS)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", 0.0
+    return (token, seconds) if isinstance(token, str) else ("", 0.0)
 
 
 @lru_cache(maxsize=4096)
@@ -226,11 +277,21 @@ def _url(url: str, params: tuple[tuple[str, str], ...]) -> httpx.URL:
 
 
 async def _body(answer: httpx.Response) -> bytes:
+    """Return the body, unpacked only so far as it may be large: httpx's own decoders know no bound."""
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        raise ScalerError(f"{_place(answer.url)} answered {answer.status_code} in an encoding that was not asked for")
+    unpacking = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
     content = bytearray()
-    async for chunk in answer.aiter_bytes():
-        content += chunk
-        if len(content) > LARGEST_BODY:
-            raise ScalerError(f"{_place(answer.url)} answered more than {LARGEST_BODY >> 20} MiB")
+    try:
+        async for chunk in answer.aiter_raw():
+            content += unpacking.decompress(chunk, LARGEST_BODY + 1 - len(content)) if unpacking else chunk
+            if len(content) > LARGEST_BODY:
+                raise ScalerError(f"{_place(answer.url)} answered more than {LARGEST_BODY >> 20} MiB")
+    except zlib.error:
+        raise ScalerError(f"{_place(answer.url)} answered what cannot be unpacked") from None
+    if unpacking is not None and (not unpacking.eof or unpacking.unused_data):
+        raise ScalerError(f"{_place(answer.url)} answered what cannot be unpacked")
     return bytes(content)
 
 
@@ -243,7 +304,7 @@ class HttpScaler(Scaler[H]):
         yield from self.meta.problems()
         if "tls" in self.meta.auth_modes:
             try:
-                tls_context(self.meta, self.platform)
+                self.meta.tls(self.platform)
             except ScalerError as error:
                 yield str(error)
 
@@ -262,7 +323,10 @@ class HttpScaler(Scaler[H]):
     async def connect(cls, meta: H, trigger: Trigger, platform: Platform) -> AsyncIterator[HttpConnection]:
         """Open a pool of connections."""
         connector = aiohttp.TCPConnector(
-            ssl=tls_context(meta, platform), limit=CONNECTIONS, force_close=not platform.keep_alive
+            ssl=meta.tls(platform),
+            limit=CONNECTIONS,
+            force_close=not platform.keep_alive,
+            keepalive_timeout=IDLE_SECONDS if platform.keep_alive else None,
         )
         # Not by trust_env: that would read the environment and ~/.netrc again for each request, in a thread.
         session = aiohttp.ClientSession(
@@ -273,8 +337,9 @@ class HttpScaler(Scaler[H]):
         async with httpx.AsyncClient(
             transport=transport,
             timeout=None,  # noqa: S113
-            follow_redirects=True,
-            max_redirects=REDIRECTS,
+            headers={"Accept-Encoding": "gzip"},
+            # Cookies would tie the triggers of a source together, and pile up.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         ) as client:
             yield HttpConnection(client, meta)
 
@@ -282,60 +347,6 @@ class HttpScaler(Scaler[H]):
     async def answer(cls, connection: HttpConnection, question: Get) -> bytes:
         """Return the body of a successful answer."""
         return await connection.get(question)
-
-
-def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) has for a URL, None for none."""
-    try:
-        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
-    except ValueError:
-        # What is no URL is told when it is asked.
-        return None
-    return getproxies().get(scheme) if host and not proxy_bypass(host) else None
-
-
-def tls_context(meta: HttpMetadata, platform: Platform) -> ssl.SSLContext:
-    """Return how TLS is spoken for a trigger; raise `ScalerError` saying which certificate or key cannot be used."""
-    context = ssl.create_default_context()
-    context.minimum_version = _TLS_VERSIONS[platform.min_tls]
-    # Authorities in clusters often lack the extensions that the strict mode of newer Pythons wants.
-    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-    if platform.ciphers:
-        context.set_ciphers(platform.ciphers)
-    for path in map(Path, platform.ca_paths):
-        for file in sorted(path.iterdir()) if path.is_dir() else [path] * path.is_file():
-            if file.is_file():
-                context.load_verify_locations(cafile=str(file))
-    if meta.unsafe_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if meta.ca:
-        _load_authority(context, meta)
-    if "tls" in meta.auth_modes:
-        _load_pair(context, meta)
-    return context
-
-
-def _load_authority(context: ssl.SSLContext, meta: HttpMetadata) -> None:
-    try:
-        context.load_verify_locations(cadata=meta.ca)
-    except (ssl.SSLError, ValueError, TypeError):
-        # KEDA looks at it with authModes tls only: manifests may carry anything there otherwise.
-        if "tls" in meta.auth_modes:
-            raise ScalerError("ca: no certificate in PEM form") from None
-
-
-def _load_pair(context: ssl.SSLContext, meta: HttpMetadata) -> None:
-    # The ssl module reads keys from files only; the folder is ours alone, and gone at once.
-    with tempfile.TemporaryDirectory(prefix="keda-py-") as folder:
-        paths = Path(folder, "cert"), Path(folder, "key")
-        for path, content in zip(paths, (meta.cert, meta.key), strict=True):
-            path.touch(mode=0o600)
-            path.write_text(content)
-        try:
-            context.load_cert_chain(*paths, password="")
-        except (ssl.SSLError, ValueError, binascii.Error):
-            raise ScalerError("cert, key: no certificate and key in PEM form that belong together") from None
 
 
 def origin(url: str) -> str:
@@ -359,8 +370,3 @@ def _reason(error: httpx.TransportError) -> str:
     if isinstance(cause, aiohttp.ClientConnectorError):
         return cause.os_error.strerror or str(cause.os_error) or "cannot connect"
     return type(cause or error).__name__
-
-
-def _quoted(body: bytes) -> str:
-    text = " ".join(body[:QUOTED].decode(errors="replace").split())
-    return f": {text}" if text else ""

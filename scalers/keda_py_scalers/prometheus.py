@@ -47,6 +47,9 @@ class PrometheusScaler(HttpScaler[PrometheusMetadata]):
 
     async def get_metrics(self) -> list[Reading]:
         """Return the value of the query; an empty one is 0 if the manifest says so, which is the default."""
+        if (identity := self.trigger.pod_identity) not in (None, "", "none"):
+            # Asked without it, the server might answer with nothing, which by default counts as 0.
+            raise ScalerError(f"pod identity {identity} is not supported yet")
         # Without a time of evaluation, so that equal queries are asked once: the server takes its own.
         params = [("query", self.meta.expression)]
         if self.meta.namespace:
@@ -78,13 +81,15 @@ def sample(body: bytes) -> float:
         if len(result) > 1:
             raise ScalerError(f"the query has {len(result)} results; make it one, with sum(…) or a narrower selector")
         return _number(result[0]["value"])
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         raise ScalerError("the answer is not that of a Prometheus query: is serverAddress right?") from None
 
 
 def _number(pair: Any) -> float:
     if not pair or pair[1] is None:
         raise EmptyAnswer("the query's result has no value; with ignoreNullValues that counts as 0")
+    if not isinstance(pair[1], str):
+        raise TypeError("samples are texts")
     value = float(pair[1])
     if not math.isfinite(value):
         raise EmptyAnswer(f"the query's result is {value}; with ignoreNullValues that counts as 0")

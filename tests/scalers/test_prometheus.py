@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from keda_py_scalers.prometheus import PrometheusScaler
+from keda_py_scalers.prometheus import PrometheusScaler, sample
 
+from keda_py.scaler import ScalerError
+from keda_py.testing import FakeSource, made
 from tests.servers import prometheus
 
 from .asking import Asked, read, value
@@ -51,3 +53,19 @@ async def test_the_default_takes_an_empty_result_as_zero(server: str) -> None:
     outcome = await read(asked(server, "no_such_metric", ignoreNullValues="true"))
     assert value(outcome) == 0
     assert outcome.active is False
+
+
+@pytest.mark.parametrize("identity", ["aws", "gcp", "azure-workload"])
+async def test_a_query_that_needs_an_identity_is_not_asked_without_one(identity: str) -> None:
+    source = FakeSource({})
+    given = {"serverAddress": "http://a", "query": "up", "threshold": "5"}
+    scaler = made(PrometheusScaler, given, source=source, pod_identity=identity)
+    with pytest.raises(ScalerError, match=f"pod identity {identity} is not supported yet"):
+        await scaler.get_metrics()
+    assert not source.asked
+
+
+@pytest.mark.parametrize("body", [b'{"data": {"result": [{"value": [1, true]}]}}', b"[" * 100_000, b"\xff"])
+def test_what_is_no_sample_is_an_error(body: bytes) -> None:
+    with pytest.raises(ScalerError, match="not that of a Prometheus query"):
+        sample(body)
