@@ -23,7 +23,7 @@ run: $(STAMP) servers
 
 ## make test       everything: static checks and all tests
 test: static servers controlplane
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
 
 # Real servers for tests and demos, from the system's packages.
 servers:

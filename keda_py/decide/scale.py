@@ -70,14 +70,12 @@ class Decision:
 def decide(situation: Situation, now: datetime) -> Decision:
     """Return what to do about the scale target now."""
     replicas, limits = situation.replicas, situation.limits
-    match situation.activity:
-        case Activity.UNKNOWN:
-            return Decision(Why.HOLD)
-        case Activity.ACTIVE:
-            asleep = replicas == 0 or (limits.idle is not None and replicas < limits.minimum)
-            return Decision(Why.WAKE, max(limits.minimum, 1)) if asleep else Decision(Why.AWAKE)
-        case Activity.INACTIVE:
-            return _decide_inactive(situation, now)
+    if situation.activity is Activity.UNKNOWN:
+        return Decision(Why.HOLD)
+    if situation.activity is Activity.INACTIVE:
+        return _decide_inactive(situation, now)
+    asleep = replicas == 0 or (limits.idle is not None and replicas < limits.minimum)
+    return Decision(Why.WAKE, max(limits.minimum, 1)) if asleep else Decision(Why.AWAKE)
 
 
 def _decide_inactive(situation: Situation, now: datetime) -> Decision:
@@ -123,11 +121,9 @@ def remember(
     """
     awake = was_active if before.awake is None else before.awake
     latest = max(filter(None, (before.last_active, seen_active)), default=None)
-    match activity:
-        case Activity.ACTIVE:
-            return Wakefulness(awake=True, last_active=now)
-        case Activity.UNKNOWN:
-            return Wakefulness(before.awake, now if awake else latest)
-        case Activity.INACTIVE:
-            unseen = before.awake is None and was_active
-            return Wakefulness(awake=False, last_active=now if unseen else latest)
+    if activity is Activity.ACTIVE:
+        return Wakefulness(awake=True, last_active=now)
+    if activity is Activity.UNKNOWN:
+        return Wakefulness(before.awake, now if awake else latest)
+    unseen = before.awake is None and was_active
+    return Wakefulness(awake=False, last_active=now if unseen else latest)

@@ -56,7 +56,7 @@ class _Answer:
 class _Flight:
     question: Any
     seconds: float
-    landed: asyncio.Future[_Answer]
+    askers: list[asyncio.Future[_Answer]]
 
 
 class SharedSource:
@@ -88,7 +88,8 @@ class SharedSource:
 
     async def ask(self, question: Hashable, *, max_age: float, seconds: float) -> _Answer:
         """Return an answer not older than `max_age`, waiting at most `seconds` for it from when it is sent."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         known = self._answers.get(question)
         if known is not None and now - known.at <= max_age:
             return known
@@ -96,12 +97,13 @@ class SharedSource:
             raise self._down.with_traceback(None)
         flight = self._flights.get(question)
         if flight is None:
-            flight = _Flight(question, seconds, asyncio.get_running_loop().create_future())
-            self._flights[question] = flight
+            self._flights[question] = flight = _Flight(question, seconds, [])
             self._pending.append(flight)
             self._woken.set()
-        # One asker's cancellation must not take the answer from the others.
-        return await asyncio.shield(flight.landed)
+        # A future for each: one asker's cancellation must not take the answer from the others.
+        asker = loop.create_future()
+        flight.askers.append(asker)
+        return await asker
 
     async def run(self) -> None:
         """Hold the connection while there are tenants; a task of its own, cancelled by the last one that leaves."""
@@ -211,8 +213,9 @@ class SharedSource:
         self._answers[flight.question] = answer
         while len(self._answers) > ANSWERS_PER_TENANT * (len(self.tenants) + 1):
             del self._answers[next(iter(self._answers))]
-        if not flight.landed.done():
-            flight.landed.set_result(answer)
+        for asker in flight.askers:
+            if not asker.done():
+                asker.set_result(answer)
 
     def _land_all(self, error: ScalerError) -> None:
         at = asyncio.get_running_loop().time()

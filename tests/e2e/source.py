@@ -73,6 +73,7 @@ def sourced(port: int = 0) -> Iterator[Source]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def setup(self) -> None:
             super().setup()

@@ -229,7 +229,8 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
             healthy = [o for o in found if "HPAActive" in [c["type"] for c in conditions(o)]]
             return len(ready) == count and len(healthy) == count
 
-        world.until(settled, "all are ready", seconds=90)
+        # Not more often: reading 200 objects would keep the source, which is in this process, from answering.
+        world.until(settled, "all are ready", seconds=90, every=3)
         time.sleep(10)
         before = ours(world.cluster)
         asked = sum(source.asked.values())

@@ -77,12 +77,12 @@ class World:
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
-    def until(self, holds: Callable[[], bool], what: str, seconds: float = 30) -> float:
-        """Return how long it took until something holds; fail if it takes too long."""
+    def until(self, holds: Callable[[], bool], what: str, seconds: float = 30, every: float = 0.1) -> float:
+        """Return how long it took until something holds, looking `every` so many seconds; fail if it takes too long."""
         began = time.monotonic()
         while not holds():
             assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}\n{self.picture()}"
-            time.sleep(0.1)
+            time.sleep(every)
         return time.monotonic() - began
 
     def until_replicas(self, name: str, count: int, seconds: float = 30, kind: str = "deployment") -> float:
