@@ -18,7 +18,7 @@ import uvloop
 from keda_py import log as logging
 from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scaled_object
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
-from keda_py.engine.live import Builder, Key
+from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.metrics import read_metric
 from keda_py.engine.registry import Registry, RegistryError
 from keda_py.engine.scaled_object import ScaledObjects
@@ -30,7 +30,7 @@ from keda_py.kube.reader import ClusterReader
 from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Reflector, Store
 from keda_py.kube.transport import ConfigError, connect
-from keda_py.runtime.clock import wall_clock
+from keda_py.runtime.clock import Now, wall_clock
 from keda_py.runtime.queue import WorkQueue, work
 from keda_py.runtime.source import Sources
 from keda_py.scaler import Platform
@@ -106,11 +106,22 @@ async def _reach(client: Client) -> None:
 class Daemon:
     """All parts of the daemon, and how they hang together."""
 
-    def __init__(self, settings: Settings, registry: Registry, client: Client) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        client: Client,
+        *,
+        now: Now = wall_clock,
+        chance: random.Random | None = None,
+    ) -> None:
+        """`now` and `chance`: time and randomness, for who wants to hold them in hand."""
+        self.live: dict[Key, Live] = {}
         self._settings = settings
         self._registry = registry
         self._client = client
-        self._chance = random.SystemRandom()
+        self._now = now
+        self._chance = chance or random.SystemRandom()
         self._queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._stores = {
             SCALED_OBJECTS: Store(trim_scaled_object),
@@ -123,13 +134,13 @@ class Daemon:
             for resource, store in self._stores.items()
             for namespace in settings.watch_namespaces or ("",)
         ]
-        self._recorder = Recorder(client, now=wall_clock, instance=socket.gethostname())
+        self._recorder = Recorder(client, now=now, instance=socket.gethostname())
         self._term_over = asyncio.Event()
         self._lease = Lease(
             client,
             namespace=settings.namespace,
             identity=f"{socket.gethostname()}_{uuid.uuid4()}",
-            now=wall_clock,
+            now=now,
             leadership=settings.leadership,
             changed=lambda _: self._term_over.set(),
         )
@@ -138,7 +149,7 @@ class Daemon:
         """Run until cancelled, or until a part dies."""
         settings = self._settings
         platform = Platform(
-            now=wall_clock,
+            now=self._now,
             kubernetes=ClusterReader(self._client),
             http_timeout=settings.http_timeout,
             ca_paths=settings.ca_folders,
@@ -149,7 +160,7 @@ class Daemon:
         async with Sources(platform, chance=self._chance) as sources:
             objects = self._scaled_objects(sources, platform)
             try:
-                async with asyncio.TaskGroup() as parts, self._serving(objects, parts):
+                async with asyncio.TaskGroup() as parts, self._serving(parts):
                     await self._work(objects, parts)
             finally:
                 # Only now: nothing of ours acts any more.
@@ -201,12 +212,13 @@ class Daemon:
         )
         return ScaledObjects(
             cluster,
+            self.live,
             targets=Targets(self._client, Discovery(self._client), workloads),
             hpas=HpaKeeper(cluster),
             builder=Builder(self._registry, sources, platform),
             queue=self._queue,
             recorder=self._recorder,
-            now=wall_clock,
+            now=self._now,
             owns=lambda _: self._acts(),
         )
 
@@ -227,7 +239,7 @@ class Daemon:
     # --- servers ----------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _serving(self, objects: ScaledObjects, parts: asyncio.TaskGroup) -> AsyncIterator[None]:
+    async def _serving(self, parts: asyncio.TaskGroup) -> AsyncIterator[None]:
         settings = self._settings
         tls = ServerTls(minimum=_TLS_VERSIONS[settings.service_tls.minimum], ciphers=settings.service_tls.ciphers)
         proxy = FrontProxy(tls.set_client_authority)
@@ -238,9 +250,8 @@ class Daemon:
             self._look_after(tls, proxy, parts)
             conditions["there is no serving certificate yet"] = lambda: tls.has_certificate
             conditions["the aggregation layer is not known yet"] = lambda: proxy.known
-        read = partial(read_metric, objects.live)
         seen = telemetry.Telemetry(
-            objects.live,
+            self.live,
             lease=settings.leadership.name if settings.leadership.elect else None,
             leads=self._acts,
             queued=lambda: len(self._queue),
@@ -249,7 +260,7 @@ class Daemon:
             listening(health.application(conditions), settings.health, flag="--health-probe-bind-address"),
             listening(telemetry.application(seen), settings.telemetry, flag="--metrics-bind-address"),
             listening(
-                external_metrics.application(read, admits=proxy.admits),
+                external_metrics.application(partial(read_metric, self.live), admits=proxy.admits),
                 settings.external_metrics,
                 flag="--secure-bind-address",
                 tls=tls.context,
@@ -261,7 +272,7 @@ class Daemon:
         """Keep the server's certificate, and whom it trusts, up to date."""
         given, namespace = self._settings.certificates, self._settings.namespace
         place = Place(namespace, given.secret, given.metrics_service)
-        own = SecretCertificates(self._client, place, given.names(namespace), wall_clock)
+        own = SecretCertificates(self._client, place, given.names(namespace), self._now)
         rotates = not (given.folder / "tls.crt").exists() if given.rotates is None else given.rotates
         keeper = CertificateKeeper(
             own if rotates else FileCertificates(given.folder),

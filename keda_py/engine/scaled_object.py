@@ -39,7 +39,7 @@ from keda_py.runtime.queue import WorkQueue
 
 log = structlog.get_logger("scaledobject")
 
-RESYNC_SECONDS: Final = 30.0
+RESYNC_SECONDS: Final = 120.0
 
 
 class UnusableError(Exception):
@@ -65,6 +65,7 @@ class ScaledObjects:
     def __init__(
         self,
         cluster: Cluster,
+        live: dict[Key, Live],
         *,
         targets: Targets,
         hpas: HpaKeeper,
@@ -74,8 +75,11 @@ class ScaledObjects:
         now: Now,
         owns: Callable[[Key], bool],
     ) -> None:
-        """`owns`: whether this process is the one that acts on an object; others only answer for its metrics."""
-        self.live: dict[Key, Live] = {}
+        """`live`: where the objects' triggers at work are kept, for who answers for their metrics.
+
+        `owns`: whether this process is the one that acts on an object; others only answer for its metrics.
+        """
+        self.live = live
         self._cluster = cluster
         self._targets = targets
         self._hpas = hpas

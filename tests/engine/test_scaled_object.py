@@ -86,6 +86,7 @@ class World:
         async with Sources(platform, chance=chance) as sources:
             self.objects = ScaledObjects(
                 cluster,
+                {},
                 targets=Targets(client, Discovery(client), {DEPLOYMENTS: kept[DEPLOYMENTS]}),
                 hpas=HpaKeeper(cluster),
                 builder=Builder(Registry.installed(), sources, platform),

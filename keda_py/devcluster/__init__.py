@@ -1,0 +1,1 @@
+"""The embedded cluster: as much of Kubernetes as autoscaling touches, in this process, for trying and for testing."""

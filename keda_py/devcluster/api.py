@@ -1,0 +1,343 @@
+"""The embedded API server: what each request does, without the wire.
+
+`Api.answer` is one request and its answer, `Api.watch` a stream of events; `transport` brings both to the daemon in this
+process, `http` to kubectl. Everything happens within one call without awaiting, so requests never interleave.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from keda_py.decide.status import format_time
+from keda_py.devcluster import discovery, event, rule, scale
+from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
+from keda_py.devcluster.patch import PatchError, apply, json_patch, merge, strategic
+from keda_py.devcluster.rule import Refusal, bad_request, not_found
+from keda_py.devcluster.selector import Matches, SelectorError, by_fields, by_labels
+from keda_py.devcluster.store import Change, Object, Store
+from keda_py.devcluster.table import table
+from keda_py.runtime.clock import Now
+
+JSON: Final = "application/json"
+MERGE: Final = "application/merge-patch+json"
+APPLY: Final = "application/apply-patch+yaml"
+_PATCHES: Final = {"application/json-patch+json": json_patch, MERGE: merge}
+_STRATEGIC: Final = "application/strategic-merge-patch+json"
+_NAMESPACES: Final = ("default", "kube-system", "keda")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as the API sees it; `body` is decoded."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content_type: str = JSON
+    as_table: bool = False
+
+    def flag(self, name: str) -> bool:
+        """Return whether a switch such as ``watch`` is on."""
+        return self.params.get(name, "").lower() in ("1", "true")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status code and a decoded body."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a path addresses."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str
+
+
+class Api:
+    """An API server over a store."""
+
+    def __init__(self, store: Store, *, now: Now, chance: random.Random) -> None:
+        self.store = store
+        self.now = now
+        self._chance = chance
+        self._kinds: dict[tuple[str, str, str], Kind] = {}
+        self._applied: dict[tuple[Any, ...], Object] = {}
+        for kind in BUILT_IN:
+            self._know(kind)
+        for item in store.items(CRDS.place):
+            self._define(item)
+        store.listen(self._notice)
+        for name in _NAMESPACES:
+            if store.get(("", "namespaces"), ("", name)) is None:
+                self.answer(Request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}}))
+
+    # --- kinds ------------------------------------------------------------------------------------------------------
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """All kinds there are now."""
+        return list(self._kinds.values())
+
+    def _know(self, kind: Kind) -> None:
+        self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
+
+    def _define(self, definition: Object) -> None:
+        for kind in defined(definition):
+            self._know(kind)
+
+    def _notice(self, change: Change) -> None:
+        """Serve what a CRD defines, and no longer what it did."""
+        if change.place != CRDS.place:
+            return
+        for kind in defined(change.before) if change.before else ():
+            self._kinds.pop((kind.resource.group, kind.resource.version, kind.resource.plural), None)
+        if change.after is not None:
+            self._define(change.after)
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Answer:
+        """Carry out a request that is no watch; a refusal is an answer too."""
+        try:
+            found = discovery.answer(request.path, self.kinds) if request.method == "GET" else None
+            if found is not None:
+                return Answer(200, found)
+            return self._carry_out(request, self.route(request.path))
+        except Refusal as refusal:
+            return Answer(refusal.status, refusal.body)
+        except SelectorError as error:
+            refusal = bad_request(str(error))
+            return Answer(refusal.status, refusal.body)
+
+    def route(self, path: str) -> Route:
+        """Return what a path addresses; raise `Refusal` for nothing."""
+        missing = Refusal(404, "NotFound", "the server could not find the requested resource")
+        parts = path.strip("/").split("/")
+        if parts[0] == "api" and len(parts) > 2:  # noqa: PLR2004  api, version, resource
+            group, version, rest = "", parts[1], parts[2:]
+        elif parts[0] == "apis" and len(parts) > 3:  # noqa: PLR2004  apis, group, version, resource
+            group, version, rest = parts[1], parts[2], parts[3:]
+        else:
+            raise missing
+        namespace = ""
+        if rest[0] == "namespaces" and len(rest) > 2 and rest[2] != "status":  # noqa: PLR2004  a resource in it
+            namespace, rest = rest[1], rest[2:]
+        kind = self._kinds.get((group, version, rest[0]))
+        if kind is None or len(rest) > 3:  # noqa: PLR2004  resource, name, subresource
+            raise missing
+        name, subresource = [*rest[1:], "", ""][:2]
+        if subresource and not (subresource == "status" and kind.status) and not (subresource == "scale" and kind.scale):
+            raise missing
+        return Route(kind, namespace, name, subresource)
+
+    def _carry_out(self, request: Request, route: Route) -> Answer:
+        match request.method, bool(route.name):
+            case "GET", True:
+                found = self._shown(route, self._existing(route))
+                return Answer(200, self._as_table(route, [found]) if request.as_table else found)
+            case "GET", False:
+                return Answer(200, self._list(request, route))
+            case "POST", False:
+                return Answer(201, self._create(request, route))
+            case "PUT", True:
+                return Answer(200, self._change(request, route, lambda _: request.body))
+            case "PATCH", True:
+                return self._patch(request, route)
+            case "DELETE", True:
+                return Answer(200, self._delete(request, route, self._existing(route)))
+            case "DELETE", False:
+                items = self._selected(request, route)
+                deleted = [self._delete(request, self._route_to(route.kind, item), item) for item in items]
+                return Answer(200, self._listing(route, deleted))
+        raise Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+    def _existing(self, route: Route) -> Object:
+        found = self.store.get(route.kind.place, (route.namespace, route.name))
+        if found is None:
+            raise not_found(route.kind, route.name)
+        return found
+
+    def _route_to(self, kind: Kind, item: Object) -> Route:
+        return Route(kind, item["metadata"].get("namespace", ""), item["metadata"]["name"], "")
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _shown(self, route: Route, found: Object) -> Object:
+        if route.subresource == "scale":
+            return scale.shown(route.kind, found)
+        return self.face(route.kind, found)
+
+    def face(self, kind: Kind, found: Object) -> Object:
+        """Return an object as one of its kinds' versions shows it."""
+        return event.as_core(found) if kind.place != (kind.resource.group, kind.resource.plural) else found
+
+    def _as_table(self, route: Route, items: list[Object]) -> Object:
+        return table(route.kind, items, version=str(self.store.version), now=self.now())
+
+    def _selected(self, request: Request, route: Route) -> list[Object]:
+        matches = self.selects(request.params, route)
+        found = self.store.items(route.kind.place, route.namespace)
+        return [item for item in found if matches(self.face(route.kind, item))]
+
+    def selects(self, params: Mapping[str, str], route: Route) -> Matches:
+        """Return what tells whether a list or watch wants an object."""
+        labels, fields = by_labels(params.get("labelSelector", "")), by_fields(params.get("fieldSelector", ""))
+        name = route.name
+        return lambda found: labels(found) and fields(found) and (not name or found["metadata"]["name"] == name)
+
+    def _list(self, request: Request, route: Route) -> Object:
+        items = [self.face(route.kind, item) for item in self._selected(request, route)]
+        limit, start = int(request.params.get("limit") or 0), request.params.get("continue", "")
+        version = self.store.version
+        position = 0
+        if start:
+            asked, _, offset = start.partition(".")
+            self._not_expired(int(asked))
+            version, position = int(asked), int(offset)
+        page = items[position : position + limit] if limit else items[position:]
+        left = len(items) - position - len(page)
+        if request.as_table:
+            return self._as_table(route, page)
+        listing = self._listing(route, page, version)
+        if left > 0:
+            listing["metadata"] |= {"continue": f"{version}.{position + len(page)}", "remainingItemCount": left}
+        return listing
+
+    def _not_expired(self, version: int) -> None:
+        from keda_py.devcluster.store import ExpiredError
+
+        try:
+            self.store.since(version)
+        except ExpiredError:
+            said = "The provided continue parameter is too old to display a consistent list result."
+            raise Refusal(410, "Expired", said) from None
+
+    def _listing(self, route: Route, items: list[Object], version: int | None = None) -> Object:
+        api = route.kind.resource
+        metadata = {"resourceVersion": str(version or self.store.version)}
+        return {"kind": f"{api.kind}List", "apiVersion": api.api_version, "metadata": metadata, "items": items}
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def _create(self, request: Request, route: Route) -> Object:
+        kind, body = route.kind, self._body(request, route.kind)
+        if kind.namespaced and self.store.get(("", "namespaces"), ("", route.namespace)) is None:
+            raise Refusal(404, "NotFound", f'namespaces "{route.namespace}" not found', name=route.namespace)
+        uid = _uid(self._chance)
+        made = rule.created(kind, body, namespace=route.namespace, uid=uid, now=self.now())
+        if kind.place == ("", "namespaces"):
+            made = made | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+        name = (route.namespace, made["metadata"]["name"])
+        if self.store.get(kind.place, name) is not None:
+            message = f'{kind.title} "{name[1]}" already exists'
+            raise Refusal(409, "AlreadyExists", message, name=name[1], kind=kind.resource.plural)
+        if request.params.get("dryRun"):
+            return self.face(kind, made)
+        return self.face(kind, self.store.put(kind.place, name, made))
+
+    def _body(self, request: Request, kind: Kind) -> Object:
+        body = request.body
+        if not isinstance(body, dict):
+            raise bad_request("the body of the request was empty or not an object")
+        api = kind.resource
+        if body.get("kind") not in (None, api.kind) or body.get("apiVersion") not in (None, api.api_version):
+            said = f"{body.get('apiVersion')}, Kind={body.get('kind')}"
+            raise bad_request(f"{said} in the body does not match the expected {api.api_version}, Kind={api.kind}")
+        if request.params.get("fieldValidation") == "Strict":
+            rule.strictly_checked(kind, body)
+        return event.from_core(body) | {"metadata": body.get("metadata", {})} if kind.resource.group == "" and kind.place[0] else body
+
+    def _change(self, request: Request, route: Route, make: Any) -> Object:
+        """Store what `make` makes of an object, or of the part of it that the path addresses."""
+        kind, old = route.kind, self._existing(route)
+        if route.subresource == "scale":
+            new = rule.updated(kind, old, scale.changed(kind, old, make(scale.shown(kind, old))), subresource="")
+        else:
+            given = make(self.face(kind, old))
+            if kind.place[0] != kind.resource.group:
+                given = event.from_core(given)
+            given = given if route.subresource else self._body_of(request, kind, given)
+            new = rule.updated(kind, old, given, subresource=route.subresource)
+        if new is old or request.params.get("dryRun"):
+            return self._shown(route, new)
+        stored = self.store.put(kind.place, (route.namespace, route.name), new)
+        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
+            self.store.remove(kind.place, (route.namespace, route.name))
+        return self._shown(route, stored)
+
+    def _body_of(self, request: Request, kind: Kind, given: Object) -> Object:
+        return self._body(Request(request.method, request.path, request.params, given), kind) if kind.custom else given
+
+    def _patch(self, request: Request, route: Route) -> Answer:
+        kind, patch = route.kind, request.body
+        if request.content_type == APPLY:
+            return self._apply(request, route)
+        make = _PATCHES.get(request.content_type)
+        if request.content_type == _STRATEGIC:
+            # As for any custom resource: it has no Go type whose lists could be merged.
+            make = None if kind.custom else strategic
+        if make is None:
+            accepted = ", ".join([*_PATCHES, APPLY])
+            said = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+            raise Refusal(415, "UnsupportedMediaType", said)
+        try:
+            return Answer(200, self._change(request, route, lambda found: make(found, patch)))
+        except PatchError as error:
+            raise Refusal(422, "Invalid", f"the server rejected our request due to an error in our request: {error}") from None
+
+    def _apply(self, request: Request, route: Route) -> Answer:
+        if not isinstance(request.body, dict):
+            raise bad_request("the body of the request was empty or not an object")
+        manager = (route.kind.place, route.namespace, route.name, request.params.get("fieldManager", ""))
+        before = self._applied.get(manager)
+        if self.store.get(route.kind.place, (route.namespace, route.name)) is None:
+            answer = Answer(201, self._create(request, Route(route.kind, route.namespace, "", "")))
+        else:
+            answer = Answer(200, self._change(request, route, lambda found: apply(found, request.body, before)))
+        if not request.params.get("dryRun"):
+            self._applied[manager] = request.body
+        return answer
+
+    def _delete(self, request: Request, route: Route, found: Object) -> Object:
+        options = request.body if isinstance(request.body, dict) else {}
+        policy = options.get("propagationPolicy") or request.params.get("propagationPolicy") or "Background"
+        wanted = options.get("preconditions") or {}
+        for name in ("uid", "resourceVersion"):
+            if wanted.get(name) not in (None, found["metadata"].get(name)):
+                raise rule.conflict(route.kind, route.name)
+        if request.params.get("dryRun"):
+            return found
+        finalizers = list(found["metadata"].get("finalizers") or [])
+        extra = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
+        if extra is not None and extra not in finalizers:
+            finalizers.append(extra)
+        place, name_ = route.kind.place, (route.namespace, route.name)
+        if not finalizers:
+            gone = self.store.remove(place, name_)
+            return {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "metadata": {},
+                "status": "Success",
+                "details": {"name": route.name, "kind": route.kind.resource.plural, "uid": gone["metadata"]["uid"]},
+            }
+        if "deletionTimestamp" in found["metadata"]:
+            return found
+        metadata = found["metadata"] | {"deletionTimestamp": format_time(self.now()), "finalizers": finalizers}
+        if "generation" in metadata:
+            metadata["generation"] += 1
+        return self.store.put(place, name_, found | {"metadata": metadata})
+
+
+def _uid(chance: random.Random) -> str:
+    digits = f"{chance.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"

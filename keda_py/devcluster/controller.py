@@ -1,0 +1,276 @@
+"""The controllers of the embedded cluster: Deployments, ReplicaSets, StatefulSets and Jobs get their pods.
+
+One queue for all of them, fed by what changes in the store. Like the real ones they are level-triggered: each looks at
+how things are and takes one step. They write through the API, so that its rules hold for them too.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from keda_py.decide.status import format_time
+from keda_py.devcluster.api import MERGE, Api, Request
+from keda_py.devcluster.store import Change, Name, Object, Place
+from keda_py.runtime.queue import WorkQueue
+
+Key = tuple[Place, Name]
+
+DEPLOYMENTS: Final = ("apps", "deployments")
+REPLICA_SETS: Final = ("apps", "replicasets")
+STATEFUL_SETS: Final = ("apps", "statefulsets")
+JOBS: Final = ("batch", "jobs")
+PODS: Final = ("", "pods")
+NAMESPACES: Final = ("", "namespaces")
+_PATHS: Final = {
+    DEPLOYMENTS: ("apps/v1", "Deployment"),
+    REPLICA_SETS: ("apps/v1", "ReplicaSet"),
+    STATEFUL_SETS: ("apps/v1", "StatefulSet"),
+    JOBS: ("batch/v1", "Job"),
+    PODS: ("v1", "Pod"),
+}
+
+
+class RefusedError(Exception):
+    """The API server refused what a controller wanted; it will try again."""
+
+
+class Writer:
+    """Writes as controllers do: through the API, and with a reference to the owner."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def create(self, place: Place, owner: Object, found: Object) -> None:
+        """Create an object that belongs to another one."""
+        metadata = owner["metadata"]
+        reference = {
+            "apiVersion": owner["apiVersion"],
+            "kind": owner["kind"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        namespace = metadata["namespace"]
+        body = found | {"metadata": found["metadata"] | {"namespace": namespace, "ownerReferences": [reference]}}
+        self._send("POST", path_of(place, namespace), body)
+
+    def status(self, place: Place, found: Object, status: Object) -> None:
+        """Write an object's status, if it is another one."""
+        if found.get("status") != status:
+            # A put, because fields that are no longer there are to go.
+            name = (found["metadata"]["namespace"], found["metadata"]["name"])
+            self._send("PUT", f"{path_of(place, *name)}/status", found | {"status": status})
+
+    def patch(self, place: Place, found: Object, patch: Object) -> None:
+        """Change an object."""
+        metadata = found["metadata"]
+        self._send("PATCH", path_of(place, metadata["namespace"], metadata["name"]), patch, MERGE)
+
+    def delete(self, place: Place, found: Object) -> None:
+        """Delete an object."""
+        metadata = found["metadata"]
+        self._send("DELETE", path_of(place, metadata["namespace"], metadata["name"]), {})
+
+    def _send(self, method: str, path: str, body: Object, content_type: str = "application/json") -> None:
+        answer = self.api.answer(Request(method, path, {}, body, content_type))
+        if answer.status >= 400 and answer.status != 404:  # noqa: PLR2004  what is gone needs nothing more
+            raise RefusedError(answer.body["message"])
+
+
+def path_of(place: Place, namespace: str, name: str = "") -> str:
+    """Return the path of a built-in object of these controllers, or of its collection."""
+    version, _ = _PATHS[place]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    return f"{root}/namespaces/{namespace}/{place[1]}" + (f"/{name}" if name else "")
+
+
+class Workloads:
+    """Makes pods of workloads, and keeps the workloads' status."""
+
+    def __init__(self, api: Api, *, chance: random.Random) -> None:
+        self._api = api
+        self._store = api.store
+        self._writer = Writer(api)
+        self._chance = chance
+        self._steps: dict[Place, Callable[[Object], None]] = {
+            DEPLOYMENTS: self._deployment,
+            REPLICA_SETS: lambda found: self._replicas(REPLICA_SETS, found),
+            STATEFUL_SETS: lambda found: self._replicas(STATEFUL_SETS, found),
+            JOBS: self._job,
+        }
+        self._owned: dict[str, dict[Name, Place]] = {}
+        self.queue: WorkQueue[Key] = WorkQueue(chance=chance)
+        for place, name, item in api.store.everything():
+            self._notice(Change(0, place, name, None, item))
+        api.store.listen(self._notice)
+
+    def _notice(self, change: Change) -> None:
+        if change.place in self._steps:
+            self.queue.add((change.place, change.name))
+        if change.place not in (PODS, REPLICA_SETS):
+            return
+        for uid, place, name in _owners(change.after or change.before or {}):
+            owned = self._owned.setdefault(uid, {})
+            if change.after is None:
+                owned.pop(change.name, None)
+                if not owned:
+                    del self._owned[uid]
+            else:
+                owned[change.name] = change.place
+            self.queue.add((place, name))
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Take one step for a workload."""
+        place, name = key
+        found = self._store.get(place, name)
+        if found is not None and "deletionTimestamp" not in found["metadata"]:
+            self._steps[place](found)
+        return None
+
+    def _of(self, owner: Object, place: Place) -> list[Object]:
+        owned = self._owned.get(owner["metadata"]["uid"], {})
+        found = (self._store.get(place, name) for name, kept in sorted(owned.items()) if kept == place)
+        return [item for item in found if item is not None and "deletionTimestamp" not in item["metadata"]]
+
+    # --- Deployments ------------------------------------------------------------------------------------------------
+
+    def _deployment(self, found: Object) -> None:
+        spec, metadata = found["spec"], found["metadata"]
+        revision = hashlib.blake2b(orjson.dumps(spec["template"], option=orjson.OPT_SORT_KEYS), digest_size=5)
+        current = f"{metadata['name']}-{revision.hexdigest()}"
+        sets = self._of(found, REPLICA_SETS)
+        ours = next((item for item in sets if item["metadata"]["name"] == current), None)
+        if ours is None:
+            template = _labelled(spec["template"], "pod-template-hash", revision.hexdigest())
+            selector = {"matchLabels": template["metadata"]["labels"]}
+            made = {"replicas": spec["replicas"], "selector": selector, "template": template}
+            metadata = {"name": current, "labels": template["metadata"]["labels"]}
+            self._writer.create(REPLICA_SETS, found, {"metadata": metadata, "spec": made})
+        for item in sets:
+            wanted = spec["replicas"] if item is ours else 0
+            if item["spec"]["replicas"] != wanted:
+                self._writer.patch(REPLICA_SETS, item, {"spec": {"replicas": wanted}})
+        self._writer.status(DEPLOYMENTS, found, self._deployment_status(found, sets, ours))
+
+    def _deployment_status(self, found: Object, sets: list[Object], ours: Object | None) -> Object:
+        def total(name: str, items: list[Object]) -> int:
+            return sum((item.get("status") or {}).get(name, 0) for item in items)
+
+        ready, wanted = total("readyReplicas", sets), found["spec"]["replicas"]
+        updated = total("replicas", [ours] if ours else [])
+        counts = {
+            "replicas": total("replicas", sets),
+            "updatedReplicas": updated,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "unavailableReplicas": max(0, wanted - ready),
+        }
+        available = ready >= wanted - max(1, wanted // 4) if wanted else True
+        conditions = [
+            _condition(found, "Available", available, "MinimumReplicasAvailable", self._now()),
+            _condition(found, "Progressing", True, "NewReplicaSetAvailable", self._now()),  # noqa: FBT003
+        ]
+        status = {name: count for name, count in counts.items() if count}
+        return {"observedGeneration": found["metadata"]["generation"], **status, "conditions": conditions}
+
+    # --- pods of ReplicaSets, StatefulSets and Jobs -----------------------------------------------------------------
+
+    def _replicas(self, place: Place, found: Object) -> None:
+        pods, wanted = self._of(found, PODS), found["spec"]["replicas"]
+        ended = [pod for pod in pods if _phase(pod) in ("Succeeded", "Failed")]
+        for pod in ended:
+            # What was to run for ever and ended, is started anew.
+            self._writer.delete(PODS, pod)
+        pods = [pod for pod in pods if pod not in ended]
+        names = self._names(place, found, wanted)
+        if place == STATEFUL_SETS:
+            surplus = [pod for pod in pods if pod["metadata"]["name"] not in names]
+            missing = [name for name in names if name not in {pod["metadata"]["name"] for pod in pods}]
+        else:
+            # Pods that do not work yet go first, then the youngest.
+            order = sorted(pods, key=lambda pod: (_is_ready(pod), -int(pod["metadata"]["resourceVersion"])))
+            surplus, missing = order[: max(0, len(pods) - wanted)], names[: max(0, wanted - len(pods))]
+        for pod in surplus:
+            self._writer.delete(PODS, pod)
+        for name in missing:
+            self._create_pod(found, name)
+        pods = self._of(found, PODS)
+        ready = sum(map(_is_ready, pods))
+        counts = {"readyReplicas": ready, "availableReplicas": ready}
+        status = {"replicas": len(pods), **{name: count for name, count in counts.items() if count}}
+        self._writer.status(place, found, status | {"observedGeneration": found["metadata"]["generation"]})
+
+    def _names(self, place: Place, found: Object, wanted: int) -> list[str]:
+        name = found["metadata"]["name"]
+        if place == STATEFUL_SETS:
+            return [f"{name}-{ordinal}" for ordinal in range(wanted)]
+        return [f"{name}-{self._chance.getrandbits(32):08x}"[:63] for _ in range(wanted)]
+
+    def _create_pod(self, owner: Object, name: str) -> None:
+        template = owner["spec"]["template"]
+        metadata = {**(template.get("metadata") or {}), "name": name}
+        self._writer.create(PODS, owner, {"metadata": metadata, "spec": template["spec"]})
+
+    def _job(self, found: Object) -> None:
+        spec, pods = found["spec"], self._of(found, PODS)
+        counts = {phase: sum(_phase(pod) == phase for pod in pods) for phase in ("Succeeded", "Failed")}
+        status = dict(found.get("status") or {"startTime": self._now()})
+        finished = any(c["status"] == "True" for c in status.get("conditions") or [])
+        active = [pod for pod in pods if _phase(pod) not in counts]
+        if counts["Succeeded"] >= spec["completions"] and not finished:
+            status |= {"completionTime": self._now(), "conditions": [_condition(found, "Complete", True, "", self._now())]}  # noqa: FBT003
+        elif counts["Failed"] > spec["backoffLimit"] and not finished:
+            status["conditions"] = [_condition(found, "Failed", True, "BackoffLimitExceeded", self._now())]  # noqa: FBT003
+        elif not finished and not spec["suspend"]:
+            wanted = min(spec["parallelism"], spec["completions"] - counts["Succeeded"]) - len(active)
+            for name in self._names(JOBS, found, max(0, wanted)):
+                self._create_pod(_labelled_job(found), name)
+            active = [pod for pod in self._of(found, PODS) if _phase(pod) not in counts]
+        known = {"active": len(active), "succeeded": counts["Succeeded"], "failed": counts["Failed"]}
+        known["ready"] = sum(map(_is_ready, active))
+        kept = {name: value for name, value in status.items() if name not in known}
+        self._writer.status(JOBS, found, kept | {name: count for name, count in known.items() if count})
+
+    def _now(self) -> str:
+        return format_time(self._api.now())
+
+
+def _owners(found: Object) -> list[tuple[str, Place, Name]]:
+    namespace = found.get("metadata", {}).get("namespace", "")
+    kinds = {kind: place for place, (_, kind) in _PATHS.items()}
+    references = found.get("metadata", {}).get("ownerReferences") or []
+    return [(r["uid"], kinds[r["kind"]], (namespace, r["name"])) for r in references if r["kind"] in kinds]
+
+
+def _phase(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("phase", "Pending"))
+
+
+def _is_ready(pod: Object) -> bool:
+    said = (pod.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in said)
+
+
+def _labelled(template: Object, name: str, value: str) -> Object:
+    metadata = template.get("metadata") or {}
+    return {**template, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), name: value}}}
+
+
+def _labelled_job(found: Object) -> Object:
+    template = found["spec"]["template"]
+    for label in ("job-name", "batch.kubernetes.io/job-name"):
+        template = _labelled(template, label, found["metadata"]["name"])
+    return {**found, "spec": {**found["spec"], "template": template}}
+
+
+def _condition(found: Object, type_: str, holds: bool, reason: str, now: str) -> dict[str, Any]:  # noqa: FBT001
+    status = "True" if holds else "False"
+    for old in (found.get("status") or {}).get("conditions") or []:
+        if (old["type"], old["status"]) == (type_, status):
+            return dict(old)
+    said = {"reason": reason} if reason else {}
+    return {"type": type_, "status": status, **said, "lastUpdateTime": now, "lastTransitionTime": now}

@@ -1,0 +1,88 @@
+"""The embedded API server over HTTP, for kubectl: the requests of `api`, and what the wire adds to them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+import orjson
+import yaml
+from aiohttp import web
+
+from keda_py.devcluster.api import APPLY, JSON, Answer, Api, Request
+from keda_py.devcluster.rule import Refusal, bad_request
+from keda_py.devcluster.watch import events
+
+Proxied = Callable[[Request], Awaitable[Answer | None]]
+"""Answers what another server of the cluster stands for, such as external metrics; None for everything else."""
+
+LARGEST_BODY: Final = 8 * 2**20
+
+
+def application(api: Api, *, proxied: Proxied) -> web.Application:
+    """Return the API server."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            asked = await _read(request)
+        except Refusal as refusal:
+            return _json(Answer(refusal.status, refusal.body))
+        if (other := await proxied(asked)) is not None:
+            return _json(other)
+        if asked.flag("watch") and asked.method == "GET":
+            return await _stream(api, asked, request)
+        return _json(api.answer(asked))
+
+    app = web.Application(client_max_size=LARGEST_BODY)
+    app.router.add_get("/healthz", _healthy)
+    app.router.add_get("/readyz", _healthy)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return app
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+async def _read(request: web.Request) -> Request:
+    content_type = request.content_type
+    data = await request.read()
+    try:
+        # What kubectl applies on the server's side is YAML; everything else here is JSON.
+        body = (yaml.safe_load(data) if content_type == APPLY else orjson.loads(data)) if data else None
+    except (ValueError, yaml.YAMLError) as error:
+        raise bad_request(f"the request body cannot be read: {error}") from None
+    accepts = request.headers.get("Accept", "")
+    return Request(
+        request.method,
+        request.path,
+        dict(request.query),
+        body,
+        content_type if data else JSON,
+        as_table="as=Table" in accepts,
+    )
+
+
+async def _stream(api: Api, asked: Request, request: web.Request) -> web.StreamResponse:
+    try:
+        route = api.route(asked.path)
+        found = events(api, route, asked.params, as_table=asked.as_table)
+    except Refusal as refusal:
+        return _json(Answer(refusal.status, refusal.body))
+    response = web.StreamResponse(headers={"Content-Type": JSON})
+    await response.prepare(request)
+    await _pour(found, response)
+    return response
+
+
+async def _pour(found: AsyncIterator[dict[str, Any]], response: web.StreamResponse) -> None:
+    async with aclosing(found) as open_:  # type: ignore[type-var]
+        try:
+            async for event in open_:
+                await response.write(orjson.dumps(event) + b"\n")
+        except ConnectionError:
+            # Whoever watched has gone.
+            return
+
+
+def _json(answer: Answer) -> web.Response:
+    return web.Response(body=orjson.dumps(answer.body), status=answer.status, content_type=JSON)

@@ -1,0 +1,160 @@
+"""The ways to change an object in part: merge patch, JSON patch, strategic merge patch, and server-side apply.
+
+All return a new object and leave the old one as it is: objects in the store are never changed in place.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Final
+
+MERGE_KEYS: Final = {
+    "conditions": "type",
+    "containers": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ownerReferences": "uid",
+    "ports": "containerPort",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+"""Lists whose items have an identity, by the Go types' ``patchMergeKey``, as far as our kinds have such lists."""
+_SETS: Final = frozenset({"finalizers"})
+_ORDER: Final = "$setElementOrder/"
+_DELETE_PRIMITIVE: Final = "$deleteFromPrimitiveList/"
+
+
+class PatchError(ValueError):
+    """A patch that cannot be applied."""
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Return what a JSON merge patch (RFC 7386) makes of a value."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge(result.get(name), value)
+    return result
+
+
+def strategic(target: Any, patch: Any) -> Any:
+    """Return what a strategic merge patch makes of a value: lists of named items are merged by name."""
+    if not isinstance(patch, Mapping):
+        return patch
+    if patch.get("$patch") == "replace":
+        return {name: value for name, value in patch.items() if name != "$patch"}
+    result = dict(target) if isinstance(target, Mapping) else {}
+    retained = patch.get("$retainKeys")
+    if retained is not None:
+        result = {name: value for name, value in result.items() if name in retained}
+    for name, value in patch.items():
+        if name.startswith(_DELETE_PRIMITIVE):
+            listed = name.removeprefix(_DELETE_PRIMITIVE)
+            result[listed] = [item for item in result.get(listed) or [] if item not in value]
+        elif name.startswith("$"):
+            continue
+        elif value is None:
+            result.pop(name, None)
+        elif isinstance(value, list):
+            result[name] = _merged_list(name, result.get(name) or [], value, patch.get(_ORDER + name))
+        else:
+            result[name] = strategic(result.get(name), value)
+    return result
+
+
+def _merged_list(name: str, old: list[Any], patch: list[Any], order: list[Any] | None) -> list[Any]:
+    if name in _SETS:
+        return [*old, *(item for item in patch if item not in old)]
+    key = MERGE_KEYS.get(name)
+    if key is None or not all(isinstance(item, Mapping) for item in [*old, *patch]):
+        return patch
+    if any(item.get("$patch") == "replace" for item in patch):
+        return [item for item in patch if "$patch" not in item]
+    merged = {item.get(key): item for item in old}
+    for item in patch:
+        if item.get("$patch") == "delete":
+            merged.pop(item.get(key), None)
+        else:
+            merged[item.get(key)] = strategic(merged.get(item.get(key)), item)
+    places = {item.get(key): position for position, item in enumerate(order or [])}
+    return sorted(merged.values(), key=lambda item: places.get(item.get(key), len(places)))
+
+
+def json_patch(target: Any, operations: list[Mapping[str, Any]]) -> Any:
+    """Return what a JSON patch (RFC 6902) makes of a value; raise `PatchError` if one operation cannot be done."""
+    document = {"": deepcopy(target)}
+    for operation in operations:
+        try:
+            _operate(document, operation)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise PatchError(f"the operation {dict(operation)} cannot be applied: {error}") from None
+    return document[""]
+
+
+def _operate(document: Any, operation: Mapping[str, Any]) -> None:
+    kind, path = operation["op"], _pointer(operation["path"])
+    match kind:
+        case "add":
+            _add(document, path, operation["value"])
+        case "remove":
+            _remove(document, path)
+        case "replace":
+            _remove(document, path)
+            _add(document, path, operation["value"])
+        case "move":
+            _add(document, path, _remove(document, _pointer(operation["from"])))
+        case "copy":
+            _add(document, path, deepcopy(_find(document, _pointer(operation["from"]))))
+        case "test":
+            if _find(document, path) != operation["value"]:
+                raise ValueError(f"{operation['path']} has another value")
+        case _:
+            raise ValueError(f"there is no operation {kind}")
+
+
+def _pointer(text: str) -> list[str]:
+    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")]
+
+
+def _find(found: Any, path: list[str]) -> Any:
+    for part in path:
+        found = found[int(part)] if isinstance(found, list) else found[part]
+    return found
+
+
+def _add(document: Any, path: list[str], value: Any) -> None:
+    holder, last = _find(document, path[:-1]), path[-1]
+    if not isinstance(holder, list):
+        holder[last] = value
+    elif last == "-":
+        holder.append(value)
+    elif 0 <= int(last) <= len(holder):
+        holder.insert(int(last), value)
+    else:
+        raise IndexError(f"there is no place {last}")
+
+
+def _remove(document: Any, path: list[str]) -> Any:
+    holder, last = _find(document, path[:-1]), path[-1]
+    return holder.pop(int(last)) if isinstance(holder, list) else holder.pop(last)
+
+
+def apply(target: Any, applied: Any, before: Any) -> Any:
+    """Return what a server-side apply makes of a value: `before` is what the same manager applied last.
+
+    What it leaves out now and had then is removed, unless it is part of what is required anyway. Conflicts between
+    managers are not looked for: who applies last, wins.
+    """
+    if not isinstance(applied, Mapping):
+        return applied
+    result = strategic(target, applied)
+    for name, value in (before or {}).items() if isinstance(before, Mapping) else ():
+        if name not in applied:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            result[name] = apply((target or {}).get(name), applied[name], value)
+    return result
