@@ -198,7 +198,9 @@ class Daemon:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    def _acts(self) -> bool:
+    @property
+    def acts(self) -> bool:
+        """Whether this process may write: it leads, or need not be elected."""
         return self._lease.held or not self._settings.leadership.elect
 
     def _scaled_objects(self, sources: Sources, platform: Platform) -> ScaledObjects:
@@ -219,7 +221,7 @@ class Daemon:
             queue=self._queue,
             recorder=self._recorder,
             now=self._now,
-            owns=lambda _: self._acts(),
+            owns=lambda _: self.acts,
         )
 
     def _reflector(
@@ -253,7 +255,7 @@ class Daemon:
         seen = telemetry.Telemetry(
             self.live,
             lease=settings.leadership.name if settings.leadership.elect else None,
-            leads=self._acts,
+            leads=lambda: self.acts,
             queued=lambda: len(self._queue),
         )
         async with (

@@ -16,7 +16,7 @@ from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
 from keda_py.devcluster.patch import PatchError, apply, json_patch, merge, strategic
 from keda_py.devcluster.rule import Refusal, bad_request, not_found
 from keda_py.devcluster.selector import Matches, SelectorError, by_fields, by_labels
-from keda_py.devcluster.store import Change, Object, Store
+from keda_py.devcluster.store import Change, ExpiredError, Object, Store
 from keda_py.devcluster.table import table
 from keda_py.runtime.clock import Now
 
@@ -70,6 +70,7 @@ class Api:
         self.now = now
         self._chance = chance
         self._kinds: dict[tuple[str, str, str], Kind] = {}
+        self._by_words: dict[tuple[str, str], Kind] = {}
         self._applied: dict[tuple[Any, ...], Object] = {}
         for kind in BUILT_IN:
             self._know(kind)
@@ -87,8 +88,13 @@ class Api:
         """All kinds there are now."""
         return list(self._kinds.values())
 
+    def kind_of(self, api_version: str, kind: str) -> Kind | None:
+        """Return a kind by the words of a manifest."""
+        return self._by_words.get((api_version, kind))
+
     def _know(self, kind: Kind) -> None:
         self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
+        self._by_words[kind.resource.api_version, kind.resource.kind] = kind
 
     def _define(self, definition: Object) -> None:
         for kind in defined(definition):
@@ -100,6 +106,7 @@ class Api:
             return
         for kind in defined(change.before) if change.before else ():
             self._kinds.pop((kind.resource.group, kind.resource.version, kind.resource.plural), None)
+            self._by_words.pop((kind.resource.api_version, kind.resource.kind), None)
         if change.after is not None:
             self._define(change.after)
 
@@ -108,9 +115,10 @@ class Api:
     def answer(self, request: Request) -> Answer:
         """Carry out a request that is no watch; a refusal is an answer too."""
         try:
-            found = discovery.answer(request.path, self.kinds) if request.method == "GET" else None
-            if found is not None:
-                return Answer(200, found)
+            if request.method == "GET" and discovery.is_about(request.path):
+                found = discovery.answer(request.path, self.kinds)
+                if found is not None:
+                    return Answer(200, found)
             return self._carry_out(request, self.route(request.path))
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body)
@@ -213,8 +221,6 @@ class Api:
         return listing
 
     def _not_expired(self, version: int) -> None:
-        from keda_py.devcluster.store import ExpiredError
-
         try:
             self.store.since(version)
         except ExpiredError:

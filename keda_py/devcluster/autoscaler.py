@@ -13,6 +13,7 @@ from keda_py.decide.hpa_algorithm import Bounds, History
 from keda_py.decide.status import format_time
 from keda_py.devcluster.api import MERGE, Api, Request
 from keda_py.devcluster.kind import Kind
+from keda_py.devcluster.scale import shown
 from keda_py.devcluster.selector import by_labels, from_object
 from keda_py.devcluster.store import Change, Name, Object
 from keda_py.quantity import parse
@@ -146,13 +147,13 @@ class _Look:
     def target(self) -> tuple[Kind, Object] | None:
         """Return the target's kind and Scale; None, and a condition, if they cannot be had."""
         reference, namespace = self.found["spec"]["scaleTargetRef"], self.found["metadata"]["namespace"]
-        for kind in self._api.kinds:
-            if (kind.resource.api_version, kind.resource.kind) == (reference["apiVersion"], reference["kind"]):
-                answer = self._api.answer(Request("GET", kind.resource.path(namespace, reference["name"], "scale")))
-                if answer.status == 200:  # noqa: PLR2004  HTTP's own number
-                    said = "the HPA controller was able to get the target's current scale"
-                    self.say("AbleToScale", "True", "SucceededGetScale", said)
-                    return kind, answer.body
+        kind = self._api.kind_of(reference["apiVersion"], reference["kind"])
+        if kind is not None and kind.scale is not None:
+            found = self._api.store.get(kind.place, (namespace, reference["name"]))
+            if found is not None:
+                said = "the HPA controller was able to get the target's current scale"
+                self.say("AbleToScale", "True", "SucceededGetScale", said)
+                return kind, shown(kind, found)
         said = f"the HPA controller was unable to get the target's current scale: {reference['kind']} not found"
         self.say("AbleToScale", "False", "FailedGetScale", said)
         return None

@@ -10,6 +10,11 @@ KUBERNETES: Final = ("1", "36")
 VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
+def is_about(path: str) -> bool:
+    """Return whether a path may be about the API itself: cheaper than finding out what stands there."""
+    return path.startswith(("/openapi", "/version")) or path.count("/") <= (3 if path.startswith("/apis") else 2)
+
+
 def answer(path: str, kinds: list[Kind]) -> dict[str, Any] | None:
     """Return what stands at a path that is about the API itself; None for any other."""
     path = path.rstrip("/")

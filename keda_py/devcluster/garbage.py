@@ -42,11 +42,10 @@ class Garbage:
                 self.queue.add(owner)
 
     def _owner(self, reference: Object, namespace: str) -> Key | None:
-        for kind in self._api.kinds:
-            if (kind.resource.api_version, kind.resource.kind) == (reference["apiVersion"], reference["kind"]):
-                name = (namespace if kind.namespaced else "", reference["name"])
-                return kind.place, name, reference["uid"]
-        return None
+        kind = self._api.kind_of(reference["apiVersion"], reference["kind"])
+        if kind is None:
+            return None
+        return kind.place, (namespace if kind.namespaced else "", reference["name"]), reference["uid"]
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what the end of an owner asks for."""

@@ -1,0 +1,202 @@
+"""What may happen in a scenario: people, sources, the network and daemons at their worst."""
+
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from .world import SPACE, World
+
+NAMES: Final = ("ada", "bob", "cyd")
+QUEUES: Final = ("q1", "q2", "q3", "q4")
+ADDRESSES: Final = ("one", "two")
+FAULTS: Final = ("slow", "hangs", "fails", "lies", "dies", "surprises")
+_OBJECTS: Final = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledobjects"
+_DEPLOYMENTS: Final = f"/apis/apps/v1/namespaces/{SPACE}/deployments"
+
+Action = Callable[[World, random.Random], Awaitable[None]]
+
+
+def spec(chance: random.Random, name: str) -> dict[str, Any]:
+    """Return any ScaledObject's spec."""
+    least = chance.choice([0, 0, 0, 1, 2])
+    made: dict[str, Any] = {
+        "scaleTargetRef": {"name": name},
+        "pollingInterval": chance.choice([1, 5, 15, 30]),
+        "cooldownPeriod": chance.choice([0, 10, 30, 90]),
+        "minReplicaCount": least,
+        "maxReplicaCount": least + chance.choice([1, 3, 8]),
+        "triggers": [_trigger(chance) for _ in range(chance.choice([1, 1, 2]))],
+    }
+    if least > 1 and chance.random() < 0.5:
+        made["idleReplicaCount"] = 0
+    if chance.random() < 0.7:
+        behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+        made["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": behavior}}
+    return made
+
+
+def _trigger(chance: random.Random) -> dict[str, Any]:
+    metadata = {"address": chance.choice(ADDRESSES), "queue": chance.choice(QUEUES), "length": "5"}
+    if chance.random() < 0.3:
+        metadata["activation"] = "3"
+    return {"type": "queue", "metadata": metadata}
+
+
+def deploy(world: World, name: str, count: int = 0) -> None:
+    """Make a target."""
+    labels = {"app": name}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
+    made = {"replicas": count, "selector": {"matchLabels": labels}, "template": pod}
+    world.person("POST", _DEPLOYMENTS, {"metadata": {"name": name}, "spec": made})
+
+
+async def create(world: World, chance: random.Random) -> None:
+    name = chance.choice(NAMES)
+    if world.deployment(name) is None:
+        deploy(world, name, chance.choice([0, 0, 1, 3]))
+    made = {"metadata": {"name": name}, "spec": spec(chance, name)}
+    world.tell(f"create {name}: {world.person('POST', _OBJECTS, made).status}, {made['spec']}")
+
+
+async def edit(world: World, chance: random.Random) -> None:
+    name = chance.choice(NAMES)
+    changed = spec(chance, name)
+    part = chance.choice([list(changed), ["triggers"], ["cooldownPeriod"], ["pollingInterval"]])
+    patch = {"spec": {key: changed[key] for key in part}}
+    if "idleReplicaCount" not in changed and part == list(changed):
+        patch["spec"]["idleReplicaCount"] = None
+    world.tell(f"edit {name}: {world.person('PATCH', f'{_OBJECTS}/{name}', patch).status}, {patch['spec']}")
+
+
+async def delete(world: World, chance: random.Random) -> None:
+    name = chance.choice(NAMES)
+    world.tell(f"delete {name}: {world.person('DELETE', f'{_OBJECTS}/{name}', {}).status}")
+
+
+async def scale_by_hand(world: World, chance: random.Random) -> None:
+    name, count = chance.choice(NAMES), chance.choice([0, 1, 2, 6])
+    world.tell(f"scale {name} to {count} by hand")
+    world.person("PATCH", f"{_DEPLOYMENTS}/{name}/scale", {"spec": {"replicas": count}})
+
+
+async def delete_hpa(world: World, chance: random.Random) -> None:
+    name = chance.choice(NAMES)
+    path = f"/apis/autoscaling/v2/namespaces/{SPACE}/horizontalpodautoscalers/keda-hpa-{name}"
+    world.tell(f"delete the HPA of {name}: {world.person('DELETE', path, {}).status}")
+
+
+async def lose_target(world: World, chance: random.Random) -> None:
+    name = chance.choice(NAMES)
+    world.tell(f"delete the target of {name}: {world.person('DELETE', f'{_DEPLOYMENTS}/{name}', {}).status}")
+
+
+async def change_value(world: World, chance: random.Random) -> None:
+    queue, value = chance.choice(QUEUES), chance.choice([0.0, 0.0, 0.0, 2.0, 4.0, 11.0, 60.0])
+    world.tell(f"{queue} = {value}")
+    world.truth.values[queue] = value
+
+
+async def break_queue(world: World, chance: random.Random) -> None:
+    queue = chance.choice(QUEUES)
+    world.truth.faults[queue] = chance.choice(FAULTS)
+    world.tell(f"{queue} {world.truth.faults[queue]}")
+
+
+async def mend_sources(world: World, chance: random.Random) -> None:
+    world.tell("sources are mended")
+    world.truth.faults.clear()
+    world.truth.down.clear()
+
+
+async def break_source(world: World, chance: random.Random) -> None:
+    address = chance.choice(ADDRESSES)
+    world.truth.down[address] = chance.choice(["refuses", "hangs"])
+    world.tell(f"the source {address} {world.truth.down[address]}")
+
+
+async def hurt_network(world: World, chance: random.Random) -> None:
+    for number, network in world.network.items():
+        what = chance.choice(["refused", "lost", "throttled", "slow", "lag"])
+        setattr(network, what, chance.choice([0.2, 0.5, 0.9]))
+        world.tell(f"network of daemon {number}: {what}")
+
+
+async def partition(world: World, chance: random.Random) -> None:
+    running = world.alive()
+    if running:
+        number = chance.choice(running).number
+        world.network[number].partitioned = True
+        world.tell(f"daemon {number} is cut off")
+
+
+async def mend_network(world: World, chance: random.Random) -> None:
+    world.tell("the network is mended")
+    for network in world.network.values():
+        network.refused = network.lost = network.throttled = network.slow = network.lag = 0.0
+        network.partitioned = False
+
+
+async def cut_watches(world: World, chance: random.Random) -> None:
+    world.tell("watches are cut")
+    for network in world.network.values():
+        network.cut_at = world.time
+    if chance.random() < 0.5:
+        world.store.forget()
+
+
+async def kill(world: World, chance: random.Random) -> None:
+    running = world.alive()
+    if running:
+        process = chance.choice(running)
+        world.tell(f"kill -9 of daemon {process.number}")
+        await world.kill(process)
+    world.start()
+
+
+async def doom(world: World, chance: random.Random) -> None:
+    """Let a daemon die in the middle of one of its next requests, before or after it was carried out."""
+    for process in world.alive():
+        process.transport.until_death = chance.randint(1, 12)
+        world.tell(f"daemon {process.number} will die in {process.transport.until_death} steps")
+
+
+async def restart(world: World, chance: random.Random) -> None:
+    for process in world.alive():
+        world.tell(f"daemon {process.number} is asked to stop")
+        await process.stop()
+    world.alive()
+    world.start()
+
+
+async def jump(world: World, chance: random.Random) -> None:
+    seconds = chance.choice([-40, -5, 20, 3600])
+    world.tell(f"the clock jumps by {seconds} s")
+    world.skew += timedelta(seconds=seconds)
+
+
+async def wait(world: World, chance: random.Random) -> None:
+    """Let things take their course."""
+
+
+ACTIONS: Final[list[tuple[Action, int]]] = [
+    (create, 3),
+    (edit, 3),
+    (delete, 1),
+    (scale_by_hand, 1),
+    (delete_hpa, 1),
+    (lose_target, 1),
+    (change_value, 8),
+    (break_queue, 3),
+    (break_source, 1),
+    (mend_sources, 3),
+    (hurt_network, 2),
+    (partition, 1),
+    (mend_network, 3),
+    (cut_watches, 2),
+    (kill, 2),
+    (doom, 2),
+    (restart, 1),
+    (jump, 1),
+    (wait, 4),
+]

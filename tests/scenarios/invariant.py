@@ -1,0 +1,179 @@
+"""What must hold at every write, and once all faults have ended.
+
+Each rule stands alone and names itself in the violation; later features add theirs here.
+"""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from keda_py.decide.hpa_algorithm import highest, by_average
+from keda_py.devcluster.store import Change
+
+from .world import CONTROLLER, DEPLOYMENTS, HPAS, SCALED_OBJECTS, Violation, World, activation, replicas, said, who
+
+IN_FLIGHT_SECONDS: Final = 20.0
+"""So long a pass may still act on a spec that was just replaced: its own waiting, and the watch's."""
+FRESH_SECONDS: Final = 12.0
+"""So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting."""
+ROUNDING: Final = timedelta(seconds=1)
+"""Times in a status have whole seconds."""
+
+
+def watch(world: World) -> None:
+    """Check every write from now on."""
+    world.observers += [_one_writer, _target_written, _status_written, _hpa_written]
+
+
+# --- at every write -------------------------------------------------------------------------------------------------
+
+
+def _one_writer(world: World, change: Change, writer: int) -> None:
+    """Only a daemon that leads writes, and only one leads."""
+    if writer <= 0 or change.place not in (SCALED_OBJECTS, DEPLOYMENTS, HPAS):
+        return
+    leading = [p.number for p in world.processes.values() if p.leads]
+    if len(leading) > 1:
+        raise Violation(f"one writer: daemons {leading} lead at once")
+
+
+def _target_written(world: World, change: Change, writer: int) -> None:
+    before, after = replicas(change.before), replicas(change.after)
+    if change.place != DEPLOYMENTS or before is None or after is None or before == after:
+        return
+    found = _owner(world, change.name[1])
+    if found is None or writer < 0:
+        return
+    if writer == CONTROLLER:
+        _scaled_by_hpa(world, found, before, after)
+    elif not any(_may_scale(world, found, spec, writer, before, after) for spec in _specs(world, change.name[1])):
+        latest = {q: world.heard.get((writer, q)) for q in _queues(found["spec"])}
+        raise Violation(f"{change.name[1]}: {before} -> {after} by {who(writer)} at {world.now()}: {found['spec']}, heard {latest}")
+
+
+def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int) -> None:
+    """Within the bounds of the HPA, and never down while a trigger cannot be read."""
+    hpa = world.hpa(found["metadata"]["name"])
+    if hpa is None or not hpa["spec"]["minReplicas"] <= after <= hpa["spec"]["maxReplicas"]:
+        raise Violation(f"bounds: the HPA sets {after}")
+    if after < before <= hpa["spec"]["maxReplicas"]:
+        for queue in _queues(found["spec"]):
+            told = [h for (_, q), h in world.heard.items() if q == queue and h.value is not None]
+            if not told or world.time - max(h.at for h in told) > FRESH_SECONDS:
+                raise Violation(f"unknown is never zero: the HPA scales down, and {queue} has not answered")
+
+
+def _may_scale(world: World, found: dict[str, Any], spec: dict[str, Any], writer: int, before: int, after: int) -> bool:
+    """Return whether a daemon may have done this under one of the specs that it may have seen."""
+    least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
+    heard = [(t, world.heard.get((writer, t["metadata"]["queue"]))) for t in spec["triggers"]]
+    active = any(h is not None and h.value is not None and h.value > activation(t) for t, h in heard)
+    if after == max(least, 1) and after > before and (before == 0 or idle is not None):
+        # It may have been told otherwise between deciding and writing; then the other way round is as right.
+        return active or _was_active(world, found, writer)
+    if idle is None and after == least and before < least:
+        return True
+    asleep = idle if idle is not None else 0 if least == 0 else None
+    if asleep is None or after != asleep or after >= before:
+        return False
+    known = all(h is not None and h.value is not None for _, h in heard)
+    return known and not active and _cooled_down(world, found, spec, writer)
+
+
+def _was_active(world: World, found: dict[str, Any], writer: int) -> bool:
+    memory = world.memories.get(found["metadata"]["name"])
+    last = memory.active.get(writer) if memory is not None else None
+    return last is not None and world.now() - last < timedelta(seconds=IN_FLIGHT_SECONDS)
+
+
+def _cooled_down(world: World, found: dict[str, Any], spec: dict[str, Any], writer: int) -> bool:
+    memory = world.memories.get(found["metadata"]["name"])
+    cooldown = timedelta(seconds=spec.get("cooldownPeriod", 300))
+    if memory is None or memory.uid != found["metadata"]["uid"]:
+        return True
+    own = memory.active.get(writer)
+    if own is not None and world.now() - own < cooldown:
+        return False
+    return memory.recorded is None or world.now() - memory.recorded >= cooldown - ROUNDING
+
+
+def _status_written(world: World, change: Change, writer: int) -> None:
+    """The status says what is so: active only if a trigger was read as active, inactive only if all were read."""
+    if change.place != SCALED_OBJECTS or writer <= 0 or change.after is None:
+        return
+    found = change.after
+    if said(found, "Active") == "False" and said(change.before or {}, "Active") != "False" and _is_valid(found):
+        for spec in _specs(world, change.name[1]):
+            heard = [world.heard.get((writer, q)) for q in _queues(spec)]
+            if all(h is not None and h.value is not None for h in heard):
+                return
+        raise Violation(f"status: {change.name[1]} is called inactive, and not every trigger has answered")
+
+
+def _is_valid(found: dict[str, Any]) -> bool:
+    return said(found, "Ready") != "False"
+
+
+def _hpa_written(world: World, change: Change, writer: int) -> None:
+    """An HPA is the way its object says."""
+    if change.place != HPAS or writer <= 0 or change.after is None:
+        return
+    name = change.after["metadata"]["labels"]["scaledobject.keda.sh/name"]
+    bounds = (change.after["spec"]["minReplicas"], change.after["spec"]["maxReplicas"])
+    allowed = [(max(1, s.get("minReplicaCount", 0)), s.get("maxReplicaCount", 100)) for s in _specs(world, name)]
+    if bounds not in allowed:
+        raise Violation(f"bounds: the HPA of {name} has {bounds}, the object allows {allowed}")
+
+
+def _owner(world: World, target: str) -> dict[str, Any] | None:
+    owners = [o for o in world.scaled_objects() if o["spec"]["scaleTargetRef"]["name"] == target]
+    return owners[0] if len(owners) == 1 else None
+
+
+def _specs(world: World, name: str) -> list[dict[str, Any]]:
+    """Return the specs that a daemon may have in mind: the present one, and those that it was lately."""
+    history = world.specs.get(name, [])
+    replaced = [since for since, _ in history[1:]]
+    recent = [spec for (_, spec), end in zip(history, replaced, strict=False) if world.time - end < IN_FLIGHT_SECONDS]
+    return [*recent, *(spec for _, spec in history[-1:])]
+
+
+def _queues(spec: dict[str, Any]) -> list[str]:
+    return [trigger["metadata"]["queue"] for trigger in spec["triggers"]]
+
+
+# --- once all faults have ended -------------------------------------------------------------------------------------
+
+
+def converged(world: World) -> None:
+    """Raise `Violation` unless everything is as the objects and the sources say."""
+    for found in world.scaled_objects():
+        _object_converged(world, found)
+    names = {f"keda-hpa-{found['metadata']['name']}" for found in world.scaled_objects()}
+    left = {hpa["metadata"]["name"] for hpa in world.store.items(HPAS)} - names
+    if left:
+        raise Violation(f"converged: {left} belong to nobody")
+
+
+def _object_converged(world: World, found: dict[str, Any]) -> None:
+    name, spec = found["metadata"]["name"], found["spec"]
+    target = world.deployment(spec["scaleTargetRef"]["name"])
+    if target is None:
+        if said(found, "Ready") != "False":
+            raise Violation(f"converged: {name} has no target and is called ready")
+        return
+    values = [(world.truth.values.get(t["metadata"]["queue"], 0.0), t) for t in spec["triggers"]]
+    active = any(value > activation(t) for value, t in values)
+    states = (said(found, "Ready"), said(found, "Active"))
+    if states != ("True", str(active)):
+        raise Violation(f"converged: {name} is Ready={states[0]}, Active={states[1]}, and should be Active={active}")
+    count = replicas(target) or 0
+    least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
+    if not active and (idle is not None or least == 0):
+        if count != (idle or 0):
+            raise Violation(f"converged: {name} is inactive and has {count} replicas")
+        return
+    bounds = max(least, 1), spec.get("maxReplicaCount", 100)
+    asked = highest([by_average(value, float(t["metadata"]["length"]), count, None) for value, t in values], count)
+    wanted = min(max(asked or 0, bounds[0]), bounds[1])
+    if count != wanted:
+        raise Violation(f"converged: {name} has {count} replicas and should have {wanted} ({values}, {bounds})")

@@ -1,0 +1,261 @@
+"""Everything of one scenario: the cluster, the sources, the daemons, and the record of what each of them did."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from keda_py.devcluster.api import MERGE, Answer, Request
+from keda_py.devcluster.autoscaler import MetricError
+from keda_py.devcluster.cluster import DevCluster
+from keda_py.devcluster.store import Change
+from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
+from keda_py.runtime.clock import loop_clock
+from keda_py.serve.external_metrics import owner_of
+
+from .process import Network, Process
+from .source import Truth, scaler
+
+START: Final = datetime(2026, 3, 1, tzinfo=UTC)
+SPACE: Final = "default"
+SCALED_OBJECTS: Final = ("keda.sh", "scaledobjects")
+DEPLOYMENTS: Final = ("apps", "deployments")
+HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
+PERSON: Final = -1
+CONTROLLER: Final = 0
+
+
+class Violation(AssertionError):  # noqa: N818  what it is
+    """Something happened that must never happen."""
+
+
+@dataclass
+class Heard:
+    """What a daemon was last told of a queue: the value, None for an error, and when (loop time)."""
+
+    value: float | None
+    at: float
+
+
+@dataclass
+class Memory:
+    """What is known of an object's activity: when a daemon last read one of its triggers as active, and which did."""
+
+    uid: str
+    active: dict[int, datetime] = field(default_factory=dict)
+    recorded: datetime | None = None
+
+
+class World:
+    """One scenario."""
+
+    def __init__(self, seed: int, *, batched: bool = False, elects: bool = False) -> None:
+        self.chance = random.Random(seed)
+        self.truth = Truth()
+        self.network: dict[int, Network] = {}
+        self.processes: dict[int, Process] = {}
+        self.skew = timedelta(0)
+        self.elects = elects
+        self.batched = batched
+        self.heard: dict[tuple[int, str], Heard] = {}
+        self.memories: dict[str, Memory] = {}
+        self.specs: dict[str, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
+        self.story: list[str] = []
+        self.writes = 0
+        self._clock = loop_clock(START)
+        self._writer = CONTROLLER
+        self._last = 0
+        self.cluster = DevCluster(now=self.now, chance=random.Random(seed + 1))
+        self.cluster.read_metric = self._read_metric
+        self.api, self.store = self.cluster.api, self.cluster.store
+        self._running = asyncio.create_task(self.cluster.run(), name="cluster")
+        self.observers: list[Any] = []
+        self.violations: list[Violation] = []
+        self.store.listen(self._notice)
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return what the clock on the wall says, which may be set."""
+        return self._clock() + self.skew
+
+    @property
+    def time(self) -> float:
+        """Return the seconds since the beginning, which nobody sets."""
+        return asyncio.get_running_loop().time()
+
+    def tell(self, what: str) -> None:
+        """Add a line to the story, for whoever reads a failure."""
+        self.story.append(f"{self.time:9.2f}  {what}")
+
+    # --- the API, as a person uses it -------------------------------------------------------------------------------
+
+    def person(self, method: str, path: str, body: Any = None) -> Answer:
+        """Make a request as a person with kubectl."""
+        with self.writing(PERSON):
+            content_type = MERGE if method == "PATCH" else "application/json"
+            return self.api.answer(Request(method, path, {}, body, content_type))
+
+    @contextmanager
+    def writing(self, number: int) -> Iterator[None]:
+        """Make what is written within the block known as somebody's."""
+        before, self._writer = self._writer, number
+        try:
+            yield
+        finally:
+            self._writer = before
+
+    def scaled_object(self, name: str) -> dict[str, Any] | None:
+        return self.store.get(SCALED_OBJECTS, (SPACE, name))
+
+    def deployment(self, name: str) -> dict[str, Any] | None:
+        return self.store.get(DEPLOYMENTS, (SPACE, name))
+
+    def hpa(self, name: str) -> dict[str, Any] | None:
+        return self.store.get(HPAS, (SPACE, f"keda-hpa-{name}"))
+
+    def scaled_objects(self) -> list[dict[str, Any]]:
+        return self.store.items(SCALED_OBJECTS, SPACE)
+
+    # --- daemons ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> Process:
+        """Start a daemon."""
+        self._last += 1
+        number = self._last
+        self.network[number] = Network()
+        chance = random.Random(self.chance.getrandbits(32))
+
+        def heard(queue: str, value: float | None) -> None:
+            self._hear(number, queue, value)
+
+        made = scaler(self.truth, heard, batched=self.batched)
+        process = Process(
+            number,
+            self.api,
+            self.network[number],
+            {"queue": made},
+            now=self.now,
+            chance=chance,
+            writing=self.writing,
+            elects=self.elects,
+        )
+        self.processes[number] = process
+        self.tell(f"daemon {number} starts")
+        return process
+
+    def alive(self) -> list[Process]:
+        """Return the daemons that run; those that were killed by their network are buried."""
+        for number, process in list(self.processes.items()):
+            if not process.alive:
+                self._bury(number)
+        return list(self.processes.values())
+
+    def _bury(self, number: int) -> None:
+        del self.processes[number]
+        self.tell(f"daemon {number} is dead")
+        for memory in self.memories.values():
+            # What only it knew is lost with it.
+            memory.active.pop(number, None)
+
+    async def kill(self, process: Process) -> None:
+        await process.kill()
+        self.alive()
+
+    async def close(self) -> None:
+        for process in self.processes.values():
+            await process.kill()
+        self._running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._running
+
+    async def _read_metric(self, namespace: str, name: str, selector: str) -> str:
+        serving = next((p for p in self.alive() if p.leads), None) or next(iter(self.alive()), None)
+        owner = owner_of(selector)
+        if serving is None or owner is None:
+            raise MetricError("no daemon answers")
+        try:
+            return (await read_metric(serving.daemon.live, namespace, owner, name)).value
+        except (MetricUnknownError, MetricUnavailableError) as error:
+            raise MetricError(str(error)) from None
+
+    # --- what is observed -------------------------------------------------------------------------------------------
+
+    def _hear(self, number: int, queue: str, value: float | None) -> None:
+        self.heard[number, queue] = Heard(value, self.time)
+        process = self.processes.get(number)
+        if value is None or process is None or not process.alive:
+            return
+        for found in self.scaled_objects():
+            if any(t["metadata"]["queue"] == queue and value > activation(t) for t in found["spec"]["triggers"]):
+                memory = self._memory(found)
+                memory.active[number] = self.now()
+                if said(found, "Active") == "True":
+                    memory.recorded = self.now()
+
+    def _memory(self, found: dict[str, Any]) -> Memory:
+        name, uid = found["metadata"]["name"], found["metadata"]["uid"]
+        if name not in self.memories or self.memories[name].uid != uid:
+            self.memories[name] = Memory(uid)
+        return self.memories[name]
+
+    def _notice(self, change: Change) -> None:
+        writer, name = self._writer, change.name[1]
+        if change.place == SCALED_OBJECTS:
+            self._notice_scaled_object(change, writer)
+        if writer > 0 and change.place != ("coordination.k8s.io", "leases"):
+            self.writes += 1
+            self.tell(f"daemon {writer} writes {change.place[1]}/{name}")
+        before, after = replicas(change.before), replicas(change.after)
+        if change.place == DEPLOYMENTS and before != after:
+            self.tell(f"{name}: {before} -> {after} by {who(writer)}")
+        for observer in self.observers:
+            try:
+                observer(self, change, writer)
+            except Violation as violation:
+                # Raised here it would end up in whoever wrote.
+                self.violations.append(violation)
+
+    def check(self) -> None:
+        """Raise the first violation there was, and what a daemon died of by itself."""
+        if self.violations:
+            raise self.violations[0]
+        self.alive()
+
+    def _notice_scaled_object(self, change: Change, writer: int) -> None:
+        found = change.after
+        if found is None:
+            self.specs.pop(change.name[1], None)
+            return
+        history = self.specs[change.name[1]]
+        if not history or history[-1][1] != found["spec"]:
+            history.append((self.time, found["spec"]))
+        if writer > 0 and said(found, "Active") == "True":
+            # What the status says now, the next daemon knows.
+            memory = self._memory(found)
+            memory.recorded = max(filter(None, (memory.recorded, memory.active.get(writer))), default=None)
+
+
+def who(writer: int) -> str:
+    """Return a writer's name."""
+    return {PERSON: "a person", CONTROLLER: "the cluster"}.get(writer, f"daemon {writer}")
+
+
+def replicas(found: dict[str, Any] | None) -> int | None:
+    """Return the replicas that an object wants."""
+    return None if found is None else found.get("spec", {}).get("replicas")
+
+
+def activation(trigger: dict[str, Any]) -> float:
+    """Return above which value a trigger is active."""
+    return float(trigger["metadata"].get("activation", "0"))
+
+
+def said(found: dict[str, Any], type_: str) -> str:
+    """Return what a condition says."""
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return next((c["status"] for c in conditions if c["type"] == type_), "")
