@@ -153,7 +153,7 @@ def normalize(
         limit, words = _limited_simply(stable, replicas, bounds)
     else:
         stable = _stabilized(wanted, replicas, behavior, history, now)
-        limit, words = _limited_by_rate(stable, replicas, bounds, history, now)
+        limit, words = _limited_by_rate(stable, replicas, bounds, _Rates(behavior, replicas, history, now))
     result = Normalized(limit, _able(wanted, replicas, stable), limit != stable, words)
     longest = _DOWN_WINDOW if behavior is None else max(behavior.up.window, behavior.down.window)
     kept = tuple(item for item in history.recommended if item[0] >= now - longest)
@@ -209,38 +209,49 @@ def _limited_simply(wanted: int, replicas: int, bounds: Bounds) -> tuple[int, Wo
     return wanted, _WITHIN
 
 
-def _limited_by_rate(
-    wanted: int, replicas: int, bounds: Bounds, history: History, now: datetime
-) -> tuple[int, Words]:
-    assert bounds.behavior is not None
+def _limited_by_rate(wanted: int, replicas: int, bounds: Bounds, rates: "_Rates") -> tuple[int, Words]:
     if wanted > replicas:
-        rate = max(replicas, _rate(bounds.behavior.up, replicas, history, now, up=True))
+        rate = max(replicas, rates.up())
         if wanted > min(bounds.maximum, rate):
             return min(bounds.maximum, rate), _UP_LIMIT if bounds.maximum > rate else _TOO_MANY
     elif wanted < replicas:
-        rate = min(replicas, _rate(bounds.behavior.down, replicas, history, now, up=False))
+        rate = min(replicas, rates.down())
         if wanted < max(bounds.minimum, rate):
             return max(bounds.minimum, rate), _DOWN_LIMIT if bounds.minimum < rate else _TOO_FEW
     return wanted, _WITHIN
 
 
-def _rate(rules: Rules, replicas: int, history: History, now: datetime, *, up: bool) -> int:
-    """Return how far the policies let replicas go in one direction."""
-    if rules.select == "Disabled":
-        return replicas
-    reached = [_reach(policy, replicas, history, now, up=up) for policy in rules.policies]
-    # The smallest change is the nearest number, which is the highest one on the way down.
-    farthest = (rules.select == "Min") != up
-    return max(reached) if farthest else min(reached)
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """How far the policies let replicas go."""
 
+    behavior: Behavior
+    replicas: int
+    history: History
+    now: datetime
 
-def _reach(policy: Policy, replicas: int, history: History, now: datetime, *, up: bool) -> int:
-    came = sum(count for at, count in history.ups if at > now - policy.period)
-    went = sum(count for at, count in history.downs if at > now - policy.period)
-    start = replicas - came + went
-    sign = 1 if up else -1
-    if not policy.percent:
-        return start + sign * policy.value
-    share = start * (1 + sign * policy.value / 100)
-    # Up is rounded up, or one replica could never become two; down is cut off.
-    return math.ceil(share) if up else int(share)
+    def up(self) -> int:
+        rules = self.behavior.up
+        if rules.select == "Disabled":
+            return self.replicas
+        reached = [self._reach(policy, up=True) for policy in rules.policies]
+        return min(reached) if rules.select == "Min" else max(reached)
+
+    def down(self) -> int:
+        rules = self.behavior.down
+        if rules.select == "Disabled":
+            return self.replicas
+        reached = [self._reach(policy, up=False) for policy in rules.policies]
+        # The smallest change is the highest number here.
+        return max(reached) if rules.select == "Min" else min(reached)
+
+    def _reach(self, policy: Policy, *, up: bool) -> int:
+        came = sum(count for at, count in self.history.ups if at > self.now - policy.period)
+        went = sum(count for at, count in self.history.downs if at > self.now - policy.period)
+        start = self.replicas - came + went
+        sign = 1 if up else -1
+        if not policy.percent:
+            return start + sign * policy.value
+        share = start * (1 + sign * policy.value / 100)
+        # Up is rounded up, or one replica could never become two; down is cut off.
+        return math.ceil(share) if up else int(share)

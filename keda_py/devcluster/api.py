@@ -1,13 +1,12 @@
 """The embedded API server: what each request does, without the wire.
 
-`Api.answer` is one request and its answer, `Api.watch` a stream of events; `transport` brings both to the daemon in this
-process, `http` to kubectl. Everything happens within one call without awaiting, so requests never interleave.
+`Api.answer` is one request and its answer, `Api.watch` a stream of events; `transport` brings both to the daemon in
+this process, `http` to kubectl. Everything happens within one call without awaiting, so requests never interleave.
 """
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 from keda_py.decide.status import format_time
@@ -123,8 +122,7 @@ class Api:
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body)
         except SelectorError as error:
-            refusal = bad_request(str(error))
-            return Answer(refusal.status, refusal.body)
+            return Answer(400, bad_request(str(error)).body)
 
     def route(self, path: str) -> Route:
         """Return what a path addresses; raise `Refusal` for nothing."""
@@ -143,39 +141,37 @@ class Api:
         if kind is None or len(rest) > 3:  # noqa: PLR2004  resource, name, subresource
             raise missing
         name, subresource = [*rest[1:], "", ""][:2]
-        if subresource and not (subresource == "status" and kind.status) and not (subresource == "scale" and kind.scale):
+        if (
+            subresource
+            and not (subresource == "status" and kind.status)
+            and not (subresource == "scale" and kind.scale)
+        ):
             raise missing
         return Route(kind, namespace, name, subresource)
 
     def _carry_out(self, request: Request, route: Route) -> Answer:
         match request.method, bool(route.name):
-            case "GET", True:
-                found = self._shown(route, self._existing(route))
-                return Answer(200, self._as_table(route, [found]) if request.as_table else found)
-            case "GET", False:
-                return Answer(200, self._list(request, route))
+            case "GET", _:
+                return Answer(200, self._get(request, route) if route.name else self._list(request, route))
             case "POST", False:
                 return Answer(201, self._create(request, route))
             case "PUT", True:
                 return Answer(200, self._change(request, route, lambda _: request.body))
             case "PATCH", True:
                 return self._patch(request, route)
-            case "DELETE", True:
-                return Answer(200, self._delete(request, route, self._existing(route)))
-            case "DELETE", False:
-                items = self._selected(request, route)
-                deleted = [self._delete(request, self._route_to(route.kind, item), item) for item in items]
-                return Answer(200, self._listing(route, deleted))
+            case "DELETE", _:
+                return Answer(200, self._delete(request, route) if route.name else self._delete_all(request, route))
         raise Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+    def _get(self, request: Request, route: Route) -> Object:
+        found = self._shown(route, self._existing(route))
+        return self._as_table(route, [found]) if request.as_table else found
 
     def _existing(self, route: Route) -> Object:
         found = self.store.get(route.kind.place, (route.namespace, route.name))
         if found is None:
             raise not_found(route.kind, route.name)
         return found
-
-    def _route_to(self, kind: Kind, item: Object) -> Route:
-        return Route(kind, item["metadata"].get("namespace", ""), item["metadata"]["name"], "")
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -260,7 +256,11 @@ class Api:
             raise bad_request(f"{said} in the body does not match the expected {api.api_version}, Kind={api.kind}")
         if request.params.get("fieldValidation") == "Strict":
             rule.strictly_checked(kind, body)
-        return event.from_core(body) | {"metadata": body.get("metadata", {})} if kind.resource.group == "" and kind.place[0] else body
+        return (
+            event.from_core(body) | {"metadata": body.get("metadata", {})}
+            if kind.resource.group == "" and kind.place[0]
+            else body
+        )
 
     def _change(self, request: Request, route: Route, make: Any) -> Object:
         """Store what `make` makes of an object, or of the part of it that the path addresses."""
@@ -298,7 +298,9 @@ class Api:
         try:
             return Answer(200, self._change(request, route, lambda found: make(found, patch)))
         except PatchError as error:
-            raise Refusal(422, "Invalid", f"the server rejected our request due to an error in our request: {error}") from None
+            raise Refusal(
+                422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
+            ) from None
 
     def _apply(self, request: Request, route: Route) -> Answer:
         if not isinstance(request.body, dict):
@@ -313,7 +315,12 @@ class Api:
             self._applied[manager] = request.body
         return answer
 
-    def _delete(self, request: Request, route: Route, found: Object) -> Object:
+    def _delete_all(self, request: Request, route: Route) -> Object:
+        names = [(i["metadata"].get("namespace", ""), i["metadata"]["name"]) for i in self._selected(request, route)]
+        return self._listing(route, [self._delete(request, Route(route.kind, *name, "")) for name in names])
+
+    def _delete(self, request: Request, route: Route) -> Object:
+        found = self._existing(route)
         options = request.body if isinstance(request.body, dict) else {}
         policy = options.get("propagationPolicy") or request.params.get("propagationPolicy") or "Background"
         wanted = options.get("preconditions") or {}

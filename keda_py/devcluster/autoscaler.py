@@ -6,7 +6,7 @@ Its own memory, like the real one's, is lost when it starts anew. External metri
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from keda_py.decide import hpa_algorithm as algorithm
 from keda_py.decide.hpa_algorithm import Bounds, History
@@ -85,11 +85,16 @@ class Autoscaler:
         wanted, why = (maximum, "above Spec.MaxReplicas") if replicas > maximum else (minimum, "below Spec.MinReplicas")
         why = f"Current number of replicas {why}"
         if minimum <= replicas <= maximum:
-            proposals = [await self._proposal(look, metric, kind, scale, behavior) for metric in spec.get("metrics") or []]
+            proposals = [await self._proposal(look, metric, scale, behavior) for metric in spec.get("metrics") or []]
             asked = algorithm.highest(proposals, replicas)
             if asked is None:
                 return
-            look.say("ScalingActive", "True", "ValidMetricFound", "the HPA was able to successfully calculate a replica count")
+            look.say(
+                "ScalingActive",
+                "True",
+                "ValidMetricFound",
+                "the HPA was able to successfully calculate a replica count",
+            )
             bounds = Bounds(minimum, maximum, behavior)
             now = self._api.now()
             normalized, history = algorithm.normalize(asked, replicas, bounds, history, now)
@@ -102,7 +107,7 @@ class Autoscaler:
         self._histories[name] = history
 
     async def _proposal(
-        self, look: "_Look", metric: Object, kind: Kind, scale: Object, behavior: algorithm.Behavior | None
+        self, look: "_Look", metric: Object, scale: Object, behavior: algorithm.Behavior | None
     ) -> int | None:
         """Return how many replicas one metric asks for; None, and a condition, if it cannot be had."""
         if metric["type"] != "External":

@@ -66,7 +66,7 @@ class DevCluster:
                     parts.create_task(work(queue, part.reconcile, on_error=_tell), name=type(part).__name__)
                 parts.create_task(self._forget_events(), name="events")
                 if self._file is not None:
-                    parts.create_task(self._keep(self._file), name="keep")
+                    parts.create_task(self._keep(), name="keep")
         finally:
             await self.kubelet.close()
             self.save()
@@ -75,13 +75,16 @@ class DevCluster:
         """Delete events after an hour, as the API server does."""
         place = ("events.k8s.io", "events")
         while True:
-            before = len(self.store.items(place)), {(e["metadata"]["namespace"], e["metadata"]["name"]) for e in self.store.items(place)}
+            before = (
+                len(self.store.items(place)),
+                {(e["metadata"]["namespace"], e["metadata"]["name"]) for e in self.store.items(place)},
+            )
             await asyncio.sleep(EVENT_SECONDS)
             for name in before[1]:
                 if self.store.get(place, name) is not None:
                     self.store.remove(place, name)
 
-    async def _keep(self, file: Path) -> None:
+    async def _keep(self) -> None:
         saved = 0
         while True:
             if self.store.version != saved:
@@ -99,7 +102,7 @@ class DevCluster:
         whole.replace(self._file)
 
 
-async def _no_metrics(namespace: str, name: str, selector: str) -> str:
+async def _no_metrics(*_: str) -> str:
     raise MetricError("nobody serves external metrics")
 
 

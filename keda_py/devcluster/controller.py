@@ -171,8 +171,8 @@ class Workloads:
         }
         available = ready >= wanted - max(1, wanted // 4) if wanted else True
         conditions = [
-            _condition(found, "Available", available, "MinimumReplicasAvailable", self._now()),
-            _condition(found, "Progressing", True, "NewReplicaSetAvailable", self._now()),  # noqa: FBT003
+            _condition(found, "Available", "MinimumReplicasAvailable", self._now(), holds=available),
+            _condition(found, "Progressing", "NewReplicaSetAvailable", self._now()),
         ]
         status = {name: count for name, count in counts.items() if count}
         return {"observedGeneration": found["metadata"]["generation"], **status, "conditions": conditions}
@@ -222,9 +222,12 @@ class Workloads:
         finished = any(c["status"] == "True" for c in status.get("conditions") or [])
         active = [pod for pod in pods if _phase(pod) not in counts]
         if counts["Succeeded"] >= spec["completions"] and not finished:
-            status |= {"completionTime": self._now(), "conditions": [_condition(found, "Complete", True, "", self._now())]}  # noqa: FBT003
+            status |= {
+                "completionTime": self._now(),
+                "conditions": [_condition(found, "Complete", "", self._now())],
+            }
         elif counts["Failed"] > spec["backoffLimit"] and not finished:
-            status["conditions"] = [_condition(found, "Failed", True, "BackoffLimitExceeded", self._now())]  # noqa: FBT003
+            status["conditions"] = [_condition(found, "Failed", "BackoffLimitExceeded", self._now())]
         elif not finished and not spec["suspend"]:
             wanted = min(spec["parallelism"], spec["completions"] - counts["Succeeded"]) - len(active)
             for name in self._names(JOBS, found, max(0, wanted)):
@@ -267,7 +270,7 @@ def _labelled_job(found: Object) -> Object:
     return {**found, "spec": {**found["spec"], "template": template}}
 
 
-def _condition(found: Object, type_: str, holds: bool, reason: str, now: str) -> dict[str, Any]:  # noqa: FBT001
+def _condition(found: Object, type_: str, reason: str, now: str, *, holds: bool = True) -> dict[str, Any]:
     status = "True" if holds else "False"
     for old in (found.get("status") or {}).get("conditions") or []:
         if (old["type"], old["status"]) == (type_, status):

@@ -18,16 +18,22 @@ def is_about(path: str) -> bool:
 def answer(path: str, kinds: list[Kind]) -> dict[str, Any] | None:
     """Return what stands at a path that is about the API itself; None for any other."""
     path = path.rstrip("/")
-    served = {kind.resource.api_version for kind in kinds}
-    if path == "/version":
-        return _version()
-    if path == "/api":
-        return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
-    if path == "/apis":
-        names = sorted({kind.resource.group for kind in kinds if kind.resource.group})
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name, kinds) for name in names]}
     if path.startswith("/openapi/v3"):
         return openapi.answer(path.removeprefix("/openapi/v3"), kinds)
+    match path:
+        case "/version":
+            return _version()
+        case "/api":
+            return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+        case "/apis":
+            names = sorted({kind.resource.group for kind in kinds if kind.resource.group})
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name, kinds) for name in names]}
+        case _:
+            return _group_or_version(path, kinds)
+
+
+def _group_or_version(path: str, kinds: list[Kind]) -> dict[str, Any] | None:
+    served = {kind.resource.api_version for kind in kinds}
     root, _, version = path.removeprefix("/").partition("/")
     if root in ("api", "apis") and version in served and (root == "api") == ("/" not in version):
         return _resources(version, [kind for kind in kinds if kind.resource.api_version == version])

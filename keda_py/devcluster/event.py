@@ -1,4 +1,4 @@
-"""Events have two faces: events.k8s.io/v1, as they are written and kept here, and core/v1, as ``kubectl`` reads them."""
+"""Events have two faces: events.k8s.io/v1, as they are written and kept, and core/v1, as ``kubectl`` reads them."""
 
 from keda_py.devcluster.store import Object
 

@@ -38,7 +38,9 @@ class Garbage:
         if change.after is None or "deletionTimestamp" in found["metadata"]:
             self.queue.add((change.place, change.name, found["metadata"]["uid"]))
         for reference in found["metadata"].get("ownerReferences") or []:
-            if change.after is None and (owner := self._owner(reference, change.name[0])) is not None:
+            # An owner may wait for this one to go, or be gone itself already.
+            owner = self._owner(reference, change.name[0])
+            if owner is not None and (change.after is None or change.before is None):
                 self.queue.add(owner)
 
     def _owner(self, reference: Object, namespace: str) -> Key | None:

@@ -1,6 +1,6 @@
 """The embedded API server over HTTP, for kubectl: the requests of `api`, and what the wire adds to them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -74,8 +74,8 @@ async def _stream(api: Api, asked: Request, request: web.Request) -> web.StreamR
     return response
 
 
-async def _pour(found: AsyncIterator[dict[str, Any]], response: web.StreamResponse) -> None:
-    async with aclosing(found) as open_:  # type: ignore[type-var]
+async def _pour(found: AsyncGenerator[dict[str, Any], None], response: web.StreamResponse) -> None:
+    async with aclosing(found) as open_:
         try:
             async for event in open_:
                 await response.write(orjson.dumps(event) + b"\n")

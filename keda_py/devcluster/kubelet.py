@@ -118,7 +118,13 @@ class Kubelet:
                 {"type": type_, "status": said, "lastTransitionTime": now} for type_ in ("Ready", "ContainersReady")
             ],
             "containerStatuses": [
-                {"name": c["name"], "image": c.get("image", ""), "ready": ready, "restartCount": 0, "state": states[phase]}
+                {
+                    "name": c["name"],
+                    "image": c.get("image", ""),
+                    "ready": ready,
+                    "restartCount": 0,
+                    "state": states[phase],
+                }
                 for c in found["spec"].get("containers") or []
             ],
         }
@@ -128,7 +134,10 @@ class Kubelet:
 
 def _lasts(found: Object) -> float | None:
     """Return how long a pod that is not run as processes lasts; None for ever."""
-    command = [*(found["spec"]["containers"][0].get("command") or []), *(found["spec"]["containers"][0].get("args") or [])]
+    command = [
+        *(found["spec"]["containers"][0].get("command") or []),
+        *(found["spec"]["containers"][0].get("args") or []),
+    ]
     if found["spec"].get("restartPolicy", "Always") == "Always" or command[:1] != ["sleep"]:
         return None
     with suppress(ValueError, IndexError):
@@ -184,7 +193,7 @@ class Containers:
             self.lines.append(f"cannot run {command[0]}: {error.strerror}\n")
             log.warning("cannot run", pod=self._pod["metadata"]["name"], command=command[0], reason=error.strerror)
             return 127
-        reading = asyncio.create_task(self._read(process))
+        reading = asyncio.create_task(self._read(process.stdout))
         waiting = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -198,9 +207,10 @@ class Containers:
         await reading
         return process.returncode or 0
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
+    async def _read(self, output: asyncio.StreamReader | None) -> None:
+        if output is None:
+            return
+        async for line in output:
             self.lines.append(line.decode(errors="replace"))
 
 

@@ -80,7 +80,7 @@ def created(kind: Kind, body: Object, *, namespace: str, uid: str, now: datetime
     metadata = {"name": name} | ({"namespace": namespace} if kind.namespaced else {}) | metadata
     metadata |= {"name": name, "uid": uid, "creationTimestamp": format_time(now), "generation": 1}
     metadata.pop("resourceVersion", None)
-    if kind.plain or not kind.custom and not kind.status:
+    if kind.plain or (not kind.custom and not kind.status):
         del metadata["generation"]
     made = {**_typed(kind, body), "metadata": metadata}
     if kind.status:
@@ -188,7 +188,9 @@ def _check_workload(spec: Object) -> list[tuple[str, str]]:
         return [("spec.replicas", f"Invalid value: {spec['replicas']}: must be greater than or equal to 0")]
     if not by_labels(from_object(spec["selector"]))(spec.get("template") or {}):
         labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
-        return [("spec.template.metadata.labels", f"Invalid value: {labels}: `selector` does not match template `labels`")]
+        return [
+            ("spec.template.metadata.labels", f"Invalid value: {labels}: `selector` does not match template `labels`")
+        ]
     return []
 
 

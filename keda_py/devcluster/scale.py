@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keda_py.devcluster.kind import Kind
+from keda_py.devcluster.kind import Kind, ScalePaths
 from keda_py.devcluster.rule import Refusal, conflict, invalid
 from keda_py.devcluster.selector import from_object
 from keda_py.devcluster.store import Object
@@ -10,12 +10,11 @@ from keda_py.devcluster.store import Object
 
 def shown(kind: Kind, found: Object) -> Object:
     """Return the Scale of an object."""
-    paths = kind.scale
-    assert paths is not None
+    paths = kind.scale or ScalePaths()
     replicas = _find(found, paths.spec)
     if replicas is None:
         # Built-in kinds default it; of a custom resource the server cannot make a Scale then.
-        said = f"the spec replicas field \".{paths.spec}\" does not exist"
+        said = f'the spec replicas field ".{paths.spec}" does not exist'
         raise Refusal(500, "InternalError", f"Internal error occurred: {said}")
     metadata = {
         name: found["metadata"][name]
@@ -33,14 +32,15 @@ def shown(kind: Kind, found: Object) -> Object:
 
 def changed(kind: Kind, found: Object, given: Object) -> Object:
     """Return an object with the replicas of a Scale; raise `Refusal`."""
-    paths = kind.scale
-    assert paths is not None
+    paths = kind.scale or ScalePaths()
     name, metadata = found["metadata"]["name"], given.get("metadata") or {}
     if metadata.get("resourceVersion") not in (None, "", found["metadata"]["resourceVersion"]):
         raise conflict(kind, name)
     replicas = (given.get("spec") or {}).get("replicas") or 0
     if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise Refusal(400, "BadRequest", "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32")
+        raise Refusal(
+            400, "BadRequest", "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32"
+        )
     if replicas < 0:
         said = f"Invalid value: {replicas}: must be greater than or equal to 0"
         raise invalid(kind, name, [("spec.replicas", said)])

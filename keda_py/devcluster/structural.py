@@ -117,4 +117,6 @@ def _type_name(found: Any) -> str:
         return "null"
     if isinstance(found, bool):
         return "boolean"
-    return next(name for name, types in _TYPES.items() if isinstance(found, types) and name != "number" or name == "number")
+    return next(
+        name for name, types in _TYPES.items() if (isinstance(found, types) and name != "number") or name == "number"
+    )

@@ -119,7 +119,9 @@ def _targets(found: Object) -> str:
                 prefix = f"{metric[kind].get('name')}: " if kind == "resource" else ""
                 mark = "%" if suffix == "%" else ""
                 average = suffix if suffix != "%" else ""
-                shown.append(f"{prefix}{now.get(key, '<unknown>')}{mark if key in now else ''}/{wanted[key]}{mark}{average}")
+                shown.append(
+                    f"{prefix}{now.get(key, '<unknown>')}{mark if key in now else ''}/{wanted[key]}{mark}{average}"
+                )
     return ", ".join(shown) or "<none>"
 
 

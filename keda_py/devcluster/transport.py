@@ -1,7 +1,7 @@
 """The way from the daemon to the embedded API server within one process: the same requests, without a wire."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -27,9 +27,9 @@ class LocalTransport:
         params: Mapping[str, str],
         body: bytes | None,
         content_type: str,
-        seconds: float,
+        seconds: float,  # noqa: ARG002  nothing here takes time
     ) -> Response:
-        """Return the answer to one request (`Transport.request`); `seconds` is never needed here."""
+        """Return the answer to one request (`Transport.request`)."""
         # As with any server, others get their turn while the answer is under way.
         await asyncio.sleep(0)
         decoded = orjson.loads(body) if body else None
@@ -38,7 +38,11 @@ class LocalTransport:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, params: Mapping[str, str], silence: float
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        silence: float,  # noqa: ARG002  no line is ever lost here
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """Open a stream of lines (`Transport.stream`)."""
         try:
@@ -50,7 +54,7 @@ class LocalTransport:
             yield Response(200, b""), lines
 
 
-async def _lines(found: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _lines(found: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[bytes, None]:
     async for event in found:
         yield orjson.dumps(event) + b"\n"
 

@@ -7,11 +7,17 @@ nothing is read from sockets, pipes or threads.
 import asyncio
 import selectors
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+STEPS_IN_A_MOMENT: Final = 1_000_000
 
 
 class DeadlockError(RuntimeError):
     """Nothing is left to do, and no timer is set: nothing would ever happen again."""
+
+
+class LivelockError(RuntimeError):
+    """Things go on for ever without any time passing."""
 
 
 class _Clock(selectors.BaseSelector):
@@ -19,6 +25,7 @@ class _Clock(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._steps = 0
         self._keys: dict[int, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -34,6 +41,10 @@ class _Clock(selectors.BaseSelector):
             raise DeadlockError("everything waits, and no timer is set")
         if timeout > 0:
             self.now += timeout
+            self._steps = 0
+        self._steps += 1
+        if self._steps > STEPS_IN_A_MOMENT:
+            raise LivelockError("everything goes on, and no time passes")
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:

@@ -1,7 +1,7 @@
 """Watches: what changed since a version, and what changes from now on, until the asker's time is over."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ LONGEST_SECONDS: Final = 1800.0
 
 async def events(
     api: Api, route: Route, params: Mapping[str, str], *, as_table: bool = False
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """Yield the events of a watch: ADDED, MODIFIED, DELETED, BOOKMARK, and ERROR for a version that is too old."""
     matches = api.selects(params, route)
     loop = asyncio.get_running_loop()

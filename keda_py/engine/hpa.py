@@ -14,7 +14,7 @@ from keda_py.api.scaled_object import ScaledObject
 from keda_py.decide import hpa, status
 from keda_py.decide.hpa import HpaError
 from keda_py.decide.status import Condition
-from keda_py.engine.cluster import HPAS, Cluster
+from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster
 from keda_py.engine.live import Live
 from keda_py.engine.target import TargetRef
 from keda_py.kube.client import Conflict, NotFound
@@ -52,14 +52,16 @@ class HpaKeeper:
             return None if any(True for _ in live.broken()) else str(error)
         await self._delete_renamed(raw, scaled_object, name)
         if found is None:
-            await self._create(wanted)
+            await self._create(wanted, raw)
         elif (patch := hpa.differs(wanted, found)) is not None:
             self._cluster.hpas.put(await self._cluster.client.merge_patch(HPAS, namespace, name, patch))
             log.info("updated", object=f"{namespace}/{scaled_object.metadata.name}", hpa=name)
         return None
 
-    async def _create(self, wanted: dict[str, Any]) -> None:
+    async def _create(self, wanted: dict[str, Any], raw: dict[str, Any]) -> None:
         namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+        if (raw.get("status") or {}).get("hpaName") == name:
+            await self._confirm(raw)
         try:
             self._cluster.hpas.put(await self._cluster.client.create(HPAS, namespace, wanted))
             log.info("created", hpa=name, namespace=namespace)
@@ -67,6 +69,18 @@ class HpaKeeper:
             # It is there and the watch has not shown it yet: the next pass compares with it.
             self._cluster.hpas.put(await self._cluster.client.get(HPAS, namespace, name))
             raise
+
+    async def _confirm(self, raw: dict[str, Any]) -> None:
+        """Raise `NotFound` or `Conflict` unless an object is still there.
+
+        An HPA that was there and is not may have gone with its owner, before the watch has told of that. One made for
+        a deleted object would be deleted at once, made again, and so on.
+        """
+        metadata = raw["metadata"]
+        found = await self._cluster.client.get(SCALED_OBJECTS, metadata["namespace"], metadata["name"])
+        self._cluster.scaled_objects.put(found)
+        if found["metadata"]["uid"] != metadata["uid"]:
+            raise Conflict(409, "Conflict", "the object was deleted, and made anew under its name")
 
     async def _delete_renamed(self, raw: dict[str, Any], scaled_object: ScaledObject, name: str) -> None:
         """Delete the HPA of an earlier name, if it still is ours."""

@@ -101,7 +101,7 @@ class SharedSource:
             self._pending.append(flight)
             self._woken.set()
         # A future for each: one asker's cancellation must not take the answer from the others.
-        asker = loop.create_future()
+        asker: asyncio.Future[_Answer] = loop.create_future()
         flight.askers.append(asker)
         return await asker
 

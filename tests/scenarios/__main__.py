@@ -1,5 +1,6 @@
-"""``python -m tests.scenarios SEED`` replays one scenario; ``FIRST COUNT`` plays many; prints the story of a failure."""
+"""``python -m tests.scenarios SEED`` replays a scenario, ``FIRST COUNT`` plays many; a failure tells its story."""
 
+import faulthandler
 import sys
 import time
 
@@ -14,6 +15,8 @@ def main(first: int, count: int) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     began, failed = time.perf_counter(), 0
     for seed in range(first, first + count):
+        # A scenario that goes round in circles in one moment would say nothing at all.
+        faulthandler.dump_traceback_later(20, exit=True)
         try:
             world = run(seed)
         except Violation as violation:

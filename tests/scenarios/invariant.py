@@ -6,7 +6,7 @@ Each rule stands alone and names itself in the violation; later features add the
 from datetime import timedelta
 from typing import Any, Final
 
-from keda_py.decide.hpa_algorithm import highest, by_average
+from keda_py.decide.hpa_algorithm import by_average, highest
 from keda_py.devcluster.store import Change
 
 from .world import CONTROLLER, DEPLOYMENTS, HPAS, SCALED_OBJECTS, Violation, World, activation, replicas, said, who
@@ -15,16 +15,27 @@ IN_FLIGHT_SECONDS: Final = 20.0
 """So long a pass may still act on a spec that was just replaced: its own waiting, and the watch's."""
 FRESH_SECONDS: Final = 12.0
 """So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting."""
+BURST_SECONDS: Final = 10.0
 ROUNDING: Final = timedelta(seconds=1)
 """Times in a status have whole seconds."""
 
 
 def watch(world: World) -> None:
     """Check every write from now on."""
-    world.observers += [_one_writer, _target_written, _status_written, _hpa_written]
+    world.observers += [_few_writes, _one_writer, _target_written, _status_written, _hpa_written]
 
 
 # --- at every write -------------------------------------------------------------------------------------------------
+
+
+def _few_writes(world: World, change: Change, writer: int) -> None:
+    """No daemon writes in circles."""
+    if writer <= 0:
+        return
+    recent = world.recent_writes
+    recent.append(world.time)
+    if len(recent) == recent.maxlen and world.time - recent[0] < BURST_SECONDS:
+        raise Violation(f"few writes: {len(recent)} within {world.time - recent[0]:.1f} s")
 
 
 def _one_writer(world: World, change: Change, writer: int) -> None:
@@ -45,9 +56,14 @@ def _target_written(world: World, change: Change, writer: int) -> None:
         return
     if writer == CONTROLLER:
         _scaled_by_hpa(world, found, before, after)
-    elif not any(_may_scale(world, found, spec, writer, before, after) for spec in _specs(world, change.name[1])):
+    elif not any(
+        _may_scale(world, found, spec, writer=writer, before=before, after=after)
+        for spec in _specs(world, change.name[1])
+    ):
         latest = {q: world.heard.get((writer, q)) for q in _queues(found["spec"])}
-        raise Violation(f"{change.name[1]}: {before} -> {after} by {who(writer)} at {world.now()}: {found['spec']}, heard {latest}")
+        raise Violation(
+            f"{change.name[1]}: {before} -> {after} by {who(writer)} at {world.now()}: {found['spec']}, heard {latest}"
+        )
 
 
 def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int) -> None:
@@ -62,20 +78,20 @@ def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int)
                 raise Violation(f"unknown is never zero: the HPA scales down, and {queue} has not answered")
 
 
-def _may_scale(world: World, found: dict[str, Any], spec: dict[str, Any], writer: int, before: int, after: int) -> bool:
+def _may_scale(
+    world: World, found: dict[str, Any], spec: dict[str, Any], *, writer: int, before: int, after: int
+) -> bool:
     """Return whether a daemon may have done this under one of the specs that it may have seen."""
     least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
     heard = [(t, world.heard.get((writer, t["metadata"]["queue"]))) for t in spec["triggers"]]
     active = any(h is not None and h.value is not None and h.value > activation(t) for t, h in heard)
-    if after == max(least, 1) and after > before and (before == 0 or idle is not None):
+    known = all(h is not None and h.value is not None for _, h in heard)
+    if after == max(least, 1) and after > before and (before == 0 or idle is not None or before < least):
         # It may have been told otherwise between deciding and writing; then the other way round is as right.
-        return active or _was_active(world, found, writer)
-    if idle is None and after == least and before < least:
-        return True
+        return active or _was_active(world, found, writer) or (known and idle is None and before < least)
     asleep = idle if idle is not None else 0 if least == 0 else None
     if asleep is None or after != asleep or after >= before:
         return False
-    known = all(h is not None and h.value is not None for _, h in heard)
     return known and not active and _cooled_down(world, found, spec, writer)
 
 
@@ -134,7 +150,7 @@ def _specs(world: World, name: str) -> list[dict[str, Any]]:
     history = world.specs.get(name, [])
     replaced = [since for since, _ in history[1:]]
     recent = [spec for (_, spec), end in zip(history, replaced, strict=False) if world.time - end < IN_FLIGHT_SECONDS]
-    return [*recent, *(spec for _, spec in history[-1:])]
+    return [spec for spec in [*recent, *(spec for _, spec in history[-1:])] if spec is not None]
 
 
 def _queues(spec: dict[str, Any]) -> list[str]:

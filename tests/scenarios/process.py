@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -18,6 +18,8 @@ from keda_py.kube.transport import Response
 from keda_py.runtime.clock import Now
 from keda_py.scaler import Scaler
 from keda_py.settings import Leadership, Settings
+
+LATENCY: Final = 0.002
 
 
 @dataclass
@@ -68,7 +70,7 @@ class FlakyTransport:
             raise ConnectionError("connection refused")
         if chance.random() < network.throttled:
             return Response(429, b'{"reason":"TooManyRequests","message":"slow down"}', retry_after=1.0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(LATENCY)
         decoded = orjson.loads(body) if body else None
         with self._writing():
             answer = self._api.answer(Request(method, path, params, decoded, content_type))

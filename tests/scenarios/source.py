@@ -43,11 +43,32 @@ Heard = Callable[[str, float | None], None]
 """Told of each answer as it is given: the queue, and its value or None for an error."""
 
 
-def scaler(truth: Truth, heard: Heard, *, batched: bool) -> type[Scaler[Any]]:
-    """Return a scaler class that asks the scenario's sources."""
+@dataclass(frozen=True)
+class Asker:
+    """One daemon's way to the sources."""
 
-    async def ask(queue: str) -> Any:
-        match truth.faults.get(queue):
+    truth: Truth
+    heard: Heard
+
+    async def open(self, address: str) -> None:
+        match self.truth.down.get(address):
+            case "refuses":
+                raise SourceUnavailable("connection refused")
+            case "hangs":
+                await asyncio.sleep(3600.0)
+
+    async def ask(self, address: str, queue: str) -> Any:
+        outcome: Any = None
+        try:
+            if address in self.truth.down:
+                raise SourceUnavailable("connection lost")
+            outcome = await self._ask(queue)
+        finally:
+            self.heard(queue, outcome if isinstance(outcome, float) else None)
+        return outcome
+
+    async def _ask(self, queue: str) -> Any:
+        match self.truth.faults.get(queue):
             case "slow":
                 await asyncio.sleep(2.0)
             case "hangs":
@@ -62,18 +83,11 @@ def scaler(truth: Truth, heard: Heard, *, batched: bool) -> type[Scaler[Any]]:
                 raise KeyError(queue)
             case _:
                 await asyncio.sleep(0.01)
-        return truth.values.get(queue, 0.0)
+        return self.truth.values.get(queue, 0.0)
 
-    def noted(queue: str, outcome: Any) -> Any:
-        heard(queue, outcome if isinstance(outcome, float) else None)
-        return outcome
 
-    async def ask_one(queue: str) -> Any:
-        try:
-            return noted(queue, await ask(queue))
-        except BaseException:
-            noted(queue, None)
-            raise
+def scaler(asker: Asker, *, batched: bool) -> type[Scaler[Any]]:
+    """Return a scaler class that asks the scenario's sources."""
 
     class QueueScaler(Scaler[QueueMetadata]):
         metadata = QueueMetadata
@@ -85,24 +99,16 @@ def scaler(truth: Truth, heard: Heard, *, batched: bool) -> type[Scaler[Any]]:
         @classmethod
         @asynccontextmanager
         async def connect(cls, meta: QueueMetadata, trigger: Trigger, platform: Platform) -> AsyncIterator[str]:
-            match truth.down.get(meta.address):
-                case "refuses":
-                    raise SourceUnavailable("connection refused")
-                case "hangs":
-                    await asyncio.sleep(3600.0)
+            await asker.open(meta.address)
             yield meta.address
 
         @classmethod
         async def answer(cls, connection: str, question: str) -> Any:
-            if connection in truth.down:
-                raise SourceUnavailable("connection lost")
-            return await ask_one(question)
+            return await asker.ask(connection, question)
 
         @classmethod
         async def answer_all(cls, connection: str, questions: Sequence[str]) -> Sequence[Any]:
-            if connection in truth.down:
-                raise SourceUnavailable("connection lost")
-            return await asyncio.gather(*map(ask_one, questions), return_exceptions=True)
+            return await asyncio.gather(*(asker.ask(connection, q) for q in questions), return_exceptions=True)
 
         def metric_specs(self) -> list[MetricSpec]:
             return [ExternalSpec(normalize(f"q-{self.meta.queue}"), self.target(self.meta.length))]

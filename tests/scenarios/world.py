@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from keda_py.runtime.clock import loop_clock
 from keda_py.serve.external_metrics import owner_of
 
 from .process import Network, Process
-from .source import Truth, scaler
+from .source import Asker, Truth, scaler
 
 START: Final = datetime(2026, 3, 1, tzinfo=UTC)
 SPACE: Final = "default"
@@ -29,7 +29,7 @@ PERSON: Final = -1
 CONTROLLER: Final = 0
 
 
-class Violation(AssertionError):  # noqa: N818  what it is
+class Violation(AssertionError):
     """Something happened that must never happen."""
 
 
@@ -63,7 +63,7 @@ class World:
         self.batched = batched
         self.heard: dict[tuple[int, str], Heard] = {}
         self.memories: dict[str, Memory] = {}
-        self.specs: dict[str, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
+        self.specs: dict[str, list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
         self.story: list[str] = []
         self.writes = 0
         self._clock = loop_clock(START)
@@ -75,6 +75,7 @@ class World:
         self._running = asyncio.create_task(self.cluster.run(), name="cluster")
         self.observers: list[Any] = []
         self.violations: list[Violation] = []
+        self.recent_writes: deque[float] = deque(maxlen=100)
         self.store.listen(self._notice)
 
     # --- time -------------------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ class World:
         def heard(queue: str, value: float | None) -> None:
             self._hear(number, queue, value)
 
-        made = scaler(self.truth, heard, batched=self.batched)
+        made = scaler(Asker(self.truth, heard), batched=self.batched)
         process = Process(
             number,
             self.api,
@@ -167,7 +168,7 @@ class World:
         self.alive()
 
     async def close(self) -> None:
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
             await process.kill()
         self._running.cancel()
         with suppress(asyncio.CancelledError):
@@ -228,10 +229,10 @@ class World:
 
     def _notice_scaled_object(self, change: Change, writer: int) -> None:
         found = change.after
-        if found is None:
-            self.specs.pop(change.name[1], None)
-            return
         history = self.specs[change.name[1]]
+        if found is None:
+            history.append((self.time, None))
+            return
         if not history or history[-1][1] != found["spec"]:
             history.append((self.time, found["spec"]))
         if writer > 0 and said(found, "Active") == "True":
