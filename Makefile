@@ -25,11 +25,13 @@ run: $(STAMP) servers
 test: static servers controlplane
 	$(BIN)/python -m pytest -n 3 --dist loadfile --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
 
-# Real servers for tests and demos, from the system's packages.
+# Real servers for tests, from the system's packages: each program, and the package that has it.
 servers:
-	@command -v prometheus >/dev/null || { echo "installing prometheus"; \
-	  { [ "$$(id -u)" = 0 ] || SUDO=sudo; } ; \
-	  $$SUDO apt-get install --yes --quiet=2 --no-install-recommends prometheus >/dev/null; }
+	@missing=""; for pair in prometheus:prometheus rabbitmq-server:rabbitmq-server java:default-jre-headless mvn:maven; do \
+	  PATH="$$PATH:/usr/sbin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	[ -z "$$missing" ] || { echo "installing$$missing"; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
+	  $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends $$missing \
+	    >/dev/null; }
 
 controlplane: $(STAMP)
 	@$(BIN)/python -m tests.controlplane build >/dev/null
@@ -65,8 +67,8 @@ docs: $(STAMP)
 ## make requirements  write the hashed requirement files anew
 requirements: $(STAMP)
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --all-extras pyproject.toml -o requirements/run.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --extra all pyproject.toml -o requirements/run.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --extra all --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) dist site

@@ -70,6 +70,7 @@ __all__ = [
     "MetricSpec",
     "Origin",
     "Platform",
+    "PodIdentity",
     "Quantity",
     "QuantityError",
     "QueryValues",
@@ -144,6 +145,28 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class PodIdentity:
+    """Who to be by the means of a cloud, as the authentication of a trigger says; by default nobody.
+
+    `provider`: ``aws``, ``azure-workload``, ``gcp`` and the like. `role_arn`: the role to assume, that of the
+    workload's own ServiceAccount if this is what the manifest asks for.
+    """
+
+    provider: str = "none"
+    identity_id: str = ""
+    tenant_id: str = ""
+    authority_host: str = ""
+    role_arn: str = ""
+    external_id: str = ""
+
+    def __bool__(self) -> bool:
+        return self.provider not in ("", "none")
+
+
+NOBODY: Final = PodIdentity()
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """One entry of ``spec.triggers`` with everything that was resolved for it; secrets stay out of `repr`."""
 
@@ -155,7 +178,7 @@ class Trigger:
     kind: str = "ScaledObject"
     name: str | None = None
     metric_type: str | None = None
-    pod_identity: str | None = None
+    pod_identity: PodIdentity = NOBODY
     in_formula: bool = False
 
 

@@ -38,7 +38,7 @@ class PrometheusScaler(HttpScaler[PrometheusMetadata]):
     def check(self) -> Iterator[str]:
         """Yield what is wrong with the authentication."""
         yield from super().check()
-        if self.meta.auth_modes and self.trigger.pod_identity not in (None, "", "none"):
+        if self.meta.auth_modes and self.trigger.pod_identity:
             yield "authModes: cannot be combined with a pod identity"
 
     def metric_specs(self) -> list[MetricSpec]:
@@ -47,9 +47,9 @@ class PrometheusScaler(HttpScaler[PrometheusMetadata]):
 
     async def get_metrics(self) -> list[Reading]:
         """Return the value of the query; an empty one is 0 if the manifest says so, which is the default."""
-        if (identity := self.trigger.pod_identity) not in (None, "", "none"):
+        if identity := self.trigger.pod_identity:
             # Asked without it, the server might answer with nothing, which by default counts as 0.
-            raise ScalerError(f"pod identity {identity} is not supported yet")
+            raise ScalerError(f"pod identity {identity.provider} is not supported yet")
         # Without a time of evaluation, so that equal queries are asked once: the server takes its own.
         params = [("query", self.meta.expression)]
         if self.meta.namespace:

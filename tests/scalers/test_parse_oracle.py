@@ -17,7 +17,7 @@ from keda_py.engine.registry import Registry
 from keda_py.naming import indexed
 from keda_py.parameter import declared_parameters, locate
 from keda_py.quantity import parse
-from keda_py.scaler import ExternalSpec, Inputs, Platform, Scaler, ScalerError, Target, Trigger, build
+from keda_py.scaler import ExternalSpec, Inputs, Platform, PodIdentity, Scaler, ScalerError, Target, Trigger, build
 
 ORACLE: Final = Path(__file__).parents[1] / "oracle" / "scaler-parse.jsonl"
 REGISTRY: Final = Registry.installed()
@@ -66,12 +66,21 @@ def built(row: Row) -> Scaler[Any]:
         kind=given.get("kind", "ScaledObject"),
         name=given.get("triggerName"),
         metric_type=given.get("metricType") or None,
-        pod_identity=(given.get("podIdentity") or {}).get("provider") or None,
+        pod_identity=identity(given.get("podIdentity") or {}),
         in_formula=given.get("asMetricSource", False),
     )
     nothing: Any = None
     platform = Platform(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), kubernetes=nothing)
     return build(REGISTRY.load(row["type"]), trigger, platform=platform, source=lambda _: None)
+
+
+def identity(given: dict[str, str]) -> PodIdentity:
+    return PodIdentity(
+        given.get("provider", "none"),
+        identity_id=given.get("identityId", ""),
+        role_arn=given.get("roleArn", ""),
+        external_id=given.get("externalID", ""),
+    )
 
 
 def difference(row: Row) -> str | None:

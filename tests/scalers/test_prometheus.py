@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from keda_py_scalers.prometheus import PrometheusScaler, sample
 
-from keda_py.scaler import ScalerError
+from keda_py.scaler import PodIdentity, ScalerError
 from keda_py.testing import FakeSource, made
 from tests.servers import prometheus
 
@@ -59,7 +59,7 @@ async def test_the_default_takes_an_empty_result_as_zero(server: str) -> None:
 async def test_a_query_that_needs_an_identity_is_not_asked_without_one(identity: str) -> None:
     source = FakeSource({})
     given = {"serverAddress": "http://a", "query": "up", "threshold": "5"}
-    scaler = made(PrometheusScaler, given, source=source, pod_identity=identity)
+    scaler = made(PrometheusScaler, given, source=source, pod_identity=PodIdentity(identity))
     with pytest.raises(ScalerError, match=f"pod identity {identity} is not supported yet"):
         await scaler.get_metrics()
     assert not source.asked
