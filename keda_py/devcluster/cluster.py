@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import structlog
 
-from keda_py.api.crd import KINDS, definition
+from keda_py.api.crd import KINDS, Kind, definition
 from keda_py.devcluster.api import Api, Request
 from keda_py.devcluster.autoscaler import SYNC_SECONDS, Autoscaler, MetricError
 from keda_py.devcluster.controller import Workloads
@@ -51,7 +52,7 @@ class DevCluster:
         self.kubelet = Kubelet(self.api, chance=chance, processes=processes)
         for kind in KINDS:
             path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            self.api.answer(Request("POST", path, body=definition(kind)))
+            self.api.answer(Request("POST", path, body=_definition(kind)))
 
     async def _metric(self, namespace: str, name: str, selector: str) -> str:
         return await self.read_metric(namespace, name, selector)
@@ -75,12 +76,9 @@ class DevCluster:
         """Delete events after an hour, as the API server does."""
         place = ("events.k8s.io", "events")
         while True:
-            before = (
-                len(self.store.items(place)),
-                {(e["metadata"]["namespace"], e["metadata"]["name"]) for e in self.store.items(place)},
-            )
+            before = [(e["metadata"]["namespace"], e["metadata"]["name"]) for e in self.store.items(place)]
             await asyncio.sleep(EVENT_SECONDS)
-            for name in before[1]:
+            for name in before:
                 if self.store.get(place, name) is not None:
                     self.store.remove(place, name)
 
@@ -100,6 +98,12 @@ class DevCluster:
         whole = self._file.with_suffix(".new")
         whole.write_bytes(orjson.dumps(self.store.dump()))
         whole.replace(self._file)
+
+
+@cache
+def _definition(kind: Kind) -> dict[str, Any]:
+    """Return a kind's CRD, made once: it takes longer to make than a cluster to start."""
+    return definition(kind)
 
 
 async def _no_metrics(*_: str) -> str:

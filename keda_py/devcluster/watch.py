@@ -22,8 +22,14 @@ async def events(
     loop = asyncio.get_running_loop()
     until = loop.time() + float(params.get("timeoutSeconds") or LONGEST_SECONDS)
     changes: asyncio.Queue[Change] = asyncio.Queue()
+    place = route.kind.place
+
+    def notice(change: Change) -> None:
+        if change.place == place:
+            changes.put_nowait(change)
+
     # From here on nothing is missed: what came before is in the history, what comes now in the queue.
-    end = api.store.listen(changes.put_nowait)
+    end = api.store.listen(notice)
 
     def shown(kind: str, found: Object) -> dict[str, Any]:
         face = api.face(route.kind, found)

@@ -38,7 +38,7 @@ class Cluster:
         self.scaled_objects = scaled_objects
         self.hpas = hpas
         self._wake = wake
-        self._by_target: dict[Identity, set[Key]] = defaultdict(set)
+        self._by_target: dict[Identity, dict[Key, None]] = defaultdict(dict)
         scaled_objects.on_change(self._scaled_object_changed)
         hpas.on_change(self._hpa_changed)
         for resource, store in workloads.items():
@@ -46,7 +46,7 @@ class Cluster:
 
     def owner_of_target(self, target: TargetRef) -> Key | None:
         """Return the object that may scale a target: of several the oldest."""
-        keys = self._by_target.get(target.identity, set())
+        keys = self._by_target.get(target.identity, {})
         alive = [(key, raw) for key in keys if (raw := self.scaled_objects.get(key)) is not None]
         if not alive:
             return None
@@ -71,7 +71,7 @@ class Cluster:
         if before != after:
             self._leave_target(before, key)
             if after is not None:
-                self._by_target[after].add(key)
+                self._by_target[after][key] = None
         if old is None or new is None or _asked(old) != _asked(new):
             self._wake(key)
 
@@ -80,7 +80,7 @@ class Cluster:
         if target is None:
             return
         rest = self._by_target[target]
-        rest.discard(key)
+        rest.pop(key, None)
         if not rest:
             del self._by_target[target]
         for other in list(rest):

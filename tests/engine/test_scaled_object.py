@@ -81,7 +81,7 @@ class World:
             workloads={DEPLOYMENTS: kept[DEPLOYMENTS]},
             wake=queue.add,
         )
-        recorder = Recorder(client, now=self.time, instance="test")
+        recorder = Recorder(client, now=self.time, instance="test", chance=random.Random(0))
         platform = Platform(now=self.time, kubernetes=self.pods)
         async with Sources(platform, chance=chance) as sources:
             self.objects = ScaledObjects(
