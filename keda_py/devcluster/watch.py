@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from keda_py.devcluster.api import Api, Route
 from keda_py.devcluster.rule import Refusal
-from keda_py.devcluster.store import Change, ExpiredError, Object
+from keda_py.devcluster.store import Change, ExpiredError, Object, Place
 from keda_py.devcluster.table import table
 
 BOOKMARK_SECONDS: Final = 60.0
@@ -22,14 +23,8 @@ async def events(
     loop = asyncio.get_running_loop()
     until = loop.time() + float(params.get("timeoutSeconds") or LONGEST_SECONDS)
     changes: asyncio.Queue[Change] = asyncio.Queue()
-    place = route.kind.place
-
-    def notice(change: Change) -> None:
-        if change.place == place:
-            changes.put_nowait(change)
-
     # From here on nothing is missed: what came before is in the history, what comes now in the queue.
-    end = api.store.listen(notice)
+    end = api.store.listen(partial(_collect, changes, route.kind.place))
 
     def shown(kind: str, found: Object) -> dict[str, Any]:
         face = api.face(route.kind, found)
@@ -55,6 +50,11 @@ async def events(
         yield {"type": "ERROR", "object": Refusal(410, "Expired", str(error)).body}
     finally:
         end()
+
+
+def _collect(changes: asyncio.Queue[Change], place: Place, change: Change) -> None:
+    if change.place == place:
+        changes.put_nowait(change)
 
 
 def _missed(api: Api, route: Route, version: str) -> list[Change]:

@@ -180,6 +180,7 @@ class ScaledObjects:
     async def _scale(self, this: _Pass) -> float:
         wanted = deepcopy(this.raw.get("status") or {})
         await self._ensure_metadata(this)
+        await self._record_original(this)
         hpa_problem = await self._hpas.ensure(this.scaled_object, this.raw, this.live, this.target)
         combined = combine(this.live.states())
         this.live.memory = memory = self._remember(this, combined)
@@ -272,6 +273,13 @@ class ScaledObjects:
             this.raw = await self._cluster.patch_scaled_object(this.key, {"metadata": patch})
             # The HPA copies the labels: it is made of the object as it is now, not as it was.
             this.scaled_object = ScaledObject.parse(this.raw)
+
+    async def _record_original(self, this: _Pass) -> None:
+        """Write down what the target is to get back, before we or its HPA change it: we may not live to do it later."""
+        persisted = this.raw.get("status") or {}
+        if this.scaled_object.spec.restores and "originalReplicaCount" not in persisted:
+            await self._cluster.patch_status(this.raw, {"originalReplicaCount": this.scale.replicas})
+            this.raw = {**this.raw, "status": {**persisted, "originalReplicaCount": this.scale.replicas}}
 
     def _describe(self, this: _Pass, wanted: dict[str, Any], combined: Combined) -> None:
         """Fill in what the status says besides conditions."""

@@ -33,6 +33,8 @@ def spec(chance: random.Random, name: str) -> dict[str, Any]:
     if chance.random() < 0.7:
         behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
         made["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": behavior}}
+    if chance.random() < 0.3:
+        made.setdefault("advanced", {})["restoreToOriginalReplicaCount"] = True
     return made
 
 
@@ -162,11 +164,13 @@ async def doom(world: World, chance: random.Random) -> None:
 
 
 async def restart(world: World, chance: random.Random) -> None:
-    for process in world.alive():
+    running = world.alive()
+    for process in running:
         world.tell(f"daemon {process.number} is asked to stop")
         await process.stop()
     world.alive()
-    world.start()
+    for _ in running or [None]:
+        world.start()
 
 
 async def jump(world: World, chance: random.Random) -> None:

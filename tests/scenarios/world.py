@@ -18,7 +18,7 @@ from keda_py.runtime.clock import loop_clock
 from keda_py.serve.external_metrics import owner_of
 
 from .process import Network, Process
-from .source import Asker, Truth, scaler
+from .source import Asker, Heard, Truth, place_of, scaler
 
 START: Final = datetime(2026, 3, 1, tzinfo=UTC)
 SPACE: Final = "default"
@@ -31,14 +31,6 @@ CONTROLLER: Final = 0
 
 class Violation(AssertionError):
     """Something happened that must never happen."""
-
-
-@dataclass
-class Heard:
-    """What a daemon was last told of a queue: the value, None for an error, and when (loop time)."""
-
-    value: float | None
-    at: float
 
 
 @dataclass
@@ -61,11 +53,14 @@ class World:
         self.skew = timedelta(0)
         self.elects = elects
         self.batched = batched
-        self.heard: dict[tuple[int, str], Heard] = {}
+        self.heard: dict[tuple[int, str, str], Heard] = {}
         self.memories: dict[str, Memory] = {}
         self.specs: dict[str, list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
         self.story: list[str] = []
+        self.restored: set[str] = set()
         self.writes = 0
+        self.wrote_at = 0.0
+        self.lasted = 0.0
         self._clock = loop_clock(START)
         self._writer = CONTROLLER
         self._last = 0
@@ -131,10 +126,7 @@ class World:
         self.network[number] = Network()
         chance = random.Random(self.chance.getrandbits(32))
 
-        def heard(queue: str, value: float | None) -> None:
-            self._hear(number, queue, value)
-
-        made = scaler(Asker(self.truth, heard), batched=self.batched)
+        made = scaler(Asker(self.truth, lambda heard: self._hear(number, heard)), batched=self.batched)
         process = Process(
             number,
             self.api,
@@ -186,17 +178,20 @@ class World:
 
     # --- what is observed -------------------------------------------------------------------------------------------
 
-    def _hear(self, number: int, queue: str, value: float | None) -> None:
-        self.heard[number, queue] = Heard(value, self.time)
-        process = self.processes.get(number)
-        if value is None or process is None or not process.alive:
+    def _hear(self, number: int, heard: Heard) -> None:
+        self.heard[number, heard.owner, heard.place] = heard
+        process, found = self.processes.get(number), self.scaled_object(heard.owner)
+        if found is None or not heard.active or process is None or not process.alive:
             return
-        for found in self.scaled_objects():
-            if any(t["metadata"]["queue"] == queue and value > activation(t) for t in found["spec"]["triggers"]):
-                memory = self._memory(found)
-                memory.active[number] = self.now()
-                if said(found, "Active") == "True":
-                    memory.recorded = self.now()
+        memory = self._memory(found)
+        memory.active[number] = self.now()
+        if said(found, "Active") == "True":
+            memory.recorded = self.now()
+
+    def heard_of(self, number: int, owner: str, trigger: dict[str, Any]) -> Heard | None:
+        """Return what a daemon was last told of one of an object's triggers."""
+        metadata = trigger["metadata"]
+        return self.heard.get((number, owner, place_of(metadata["address"], metadata["queue"])))
 
     def _memory(self, found: dict[str, Any]) -> Memory:
         name, uid = found["metadata"]["name"], found["metadata"]["uid"]
@@ -210,6 +205,7 @@ class World:
             self._notice_scaled_object(change, writer)
         if writer > 0 and change.place != ("coordination.k8s.io", "leases"):
             self.writes += 1
+            self.wrote_at = self.time
             self.tell(f"daemon {writer} writes {change.place[1]}/{name}")
         before, after = replicas(change.before), replicas(change.after)
         if change.place == DEPLOYMENTS and before != after:
@@ -249,6 +245,11 @@ def who(writer: int) -> str:
 def replicas(found: dict[str, Any] | None) -> int | None:
     """Return the replicas that an object wants."""
     return None if found is None else found.get("spec", {}).get("replicas")
+
+
+def restores(spec: dict[str, Any]) -> bool:
+    """Return whether the target gets the replicas back that it had, when its object goes."""
+    return bool((spec.get("advanced") or {}).get("restoreToOriginalReplicaCount"))
 
 
 def activation(trigger: dict[str, Any]) -> float:
