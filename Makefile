@@ -6,7 +6,7 @@ STAMP   = $(VENV)/.installed
 
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help test check static unit format crds docs requirements run servers controlplane bench clean
+.PHONY: help test check static unit format crds docs requirements run servers controlplane bench soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ run: $(STAMP) servers
 
 ## make test       everything: static checks and all tests
 test: static servers controlplane
-	$(BIN)/python -m pytest -n 3 --dist loadfile --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
+	$(BIN)/python -m pytest -n 3 --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
 
 # Real servers for tests, from the system's packages: each program, and the package that has it.
 servers:
@@ -40,6 +40,10 @@ controlplane: $(STAMP)
 bench: $(STAMP) controlplane
 	@$(BIN)/python -m tests.bench
 
+## make soak       play SEEDS=100000 scenarios on all cores, to the first that fails
+soak: $(STAMP)
+	@$(BIN)/python -m tests.scenarios.soak $(or $(SEEDS),100000) $(or $(FIRST),0)
+
 ## make check      the quick half: format, lint, types, imports, unit tests
 check: static unit
 
@@ -50,7 +54,7 @@ static: $(STAMP)
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not e2e" --no-header
+	@$(BIN)/python -m pytest -q -m "not e2e and not scenarios" --no-header
 
 ## make format     let ruff write the format
 format: $(STAMP)

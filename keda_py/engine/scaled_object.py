@@ -11,7 +11,6 @@ wrong with an object is a value, and ends up in its conditions.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -178,7 +177,7 @@ class ScaledObjects:
     # --- deciding and acting ----------------------------------------------------------------------------------------
 
     async def _scale(self, this: _Pass) -> float:
-        wanted = deepcopy(this.raw.get("status") or {})
+        wanted = dict(this.raw.get("status") or {})
         await self._ensure_metadata(this)
         await self._record_original(this)
         hpa_problem = await self._hpas.ensure(this.scaled_object, this.raw, this.live, this.target)
@@ -329,7 +328,7 @@ class ScaledObjects:
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
         if not self._owns(key):
             return None
-        await self._write(raw, live, deepcopy(raw.get("status") or {}), report.unusable(problem))
+        await self._write(raw, live, dict(raw.get("status") or {}), report.unusable(problem))
         return 30.0
 
     def _tell_of_conditions(self, raw: dict[str, Any], old: Any, changes: Iterable[Condition]) -> None:

@@ -1,5 +1,6 @@
 """What may happen in a scenario: people, sources, the network and daemons at their worst."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -11,6 +12,7 @@ NAMES: Final = ("ada", "bob", "cyd")
 QUEUES: Final = ("q1", "q2", "q3", "q4")
 ADDRESSES: Final = ("one", "two")
 FAULTS: Final = ("slow", "hangs", "fails", "lies", "dies", "surprises")
+LAG_SECONDS: Final = 8.0
 _OBJECTS: Final = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledobjects"
 _DEPLOYMENTS: Final = f"/apis/apps/v1/namespaces/{SPACE}/deployments"
 
@@ -99,6 +101,21 @@ async def change_value(world: World, chance: random.Random) -> None:
     world.truth.values[queue] = value
 
 
+async def work_comes(world: World, chance: random.Random) -> None:
+    world.tell("all queues = 60")
+    world.truth.values = dict.fromkeys(QUEUES, 60.0)
+
+
+async def end_of_work(world: World, chance: random.Random) -> None:
+    """Let work come and go, and a daemon end while its objects cool down."""
+    await work_comes(world, chance)
+    await asyncio.sleep(32.0)
+    world.tell("all queues = 0")
+    world.truth.values.clear()
+    await asyncio.sleep(chance.uniform(0.0, 32.0))
+    await chance.choice([kill, restart])(world, chance)
+
+
 async def break_queue(world: World, chance: random.Random) -> None:
     queue = chance.choice(QUEUES)
     world.truth.faults[queue] = chance.choice(FAULTS)
@@ -127,9 +144,37 @@ async def hurt_network(world: World, chance: random.Random) -> None:
 async def partition(world: World, chance: random.Random) -> None:
     running = world.alive()
     if running:
-        number = chance.choice(running).number
+        leading = [process for process in running if process.leads]
+        number = chance.choice(leading or running).number
         world.network[number].partitioned = True
         world.tell(f"daemon {number} is cut off")
+        if chance.random() < 0.5:
+            # Long enough for another to take over, and to find something to do.
+            await asyncio.sleep(20.0)
+            await work_comes(world, chance)
+            await asyncio.sleep(chance.uniform(1.0, 40.0))
+
+
+async def outage(world: World, chance: random.Random) -> None:
+    """Let the API server answer nobody for a while, in which somebody's change comes in by a watch that still works."""
+    world.tell("the API server refuses all")
+    for network in world.network.values():
+        network.refused = 1.0
+    await chance.choice([create, edit, work_comes])(world, chance)
+    await asyncio.sleep(chance.uniform(0.1, 20.0))
+    await mend_network(world, chance)
+
+
+async def race(world: World, chance: random.Random) -> None:
+    """Let a person scale a target while the daemon wakes it, which will hear of that late."""
+    name = chance.choice(NAMES)
+    for network in world.network.values():
+        network.lag = LAG_SECONDS
+    world.tell(f"watches are late, and {name} is scaled by hand")
+    await work_comes(world, chance)
+    world.person("PATCH", f"{_DEPLOYMENTS}/{name}/scale", {"spec": {"replicas": 6}})
+    await asyncio.sleep(LAG_SECONDS)
+    await mend_network(world, chance)
 
 
 async def mend_network(world: World, chance: random.Random) -> None:
@@ -201,6 +246,9 @@ ACTIONS: Final[list[tuple[Action, int]]] = [
     (kill, 2),
     (doom, 2),
     (restart, 1),
+    (end_of_work, 2),
+    (outage, 2),
+    (race, 2),
     (jump, 1),
     (wait, 4),
 ]

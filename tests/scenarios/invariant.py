@@ -168,7 +168,7 @@ def _status_written(world: World, change: Change, writer: int) -> None:
     if said(found, "Active") == "True" != said(change.before or {}, "Active"):
         if not _ever_active(world, found, writer):
             raise Violation(f"status: {change.name[1]} is called active, and no trigger ever was to {who(writer)}")
-    elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False" and _is_valid(found):
+    elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False":
         for spec in _specs(world, change.name[1]):
             if all(h is not None and h.value is not None for h in _told(world, writer, found, spec)):
                 return
@@ -179,10 +179,6 @@ def _ever_active(world: World, found: dict[str, Any], writer: int) -> bool:
     memory = world.memories.get(found["metadata"]["name"])
     told = [h for spec in _specs(world, found["metadata"]["name"]) for h in _told(world, writer, found, spec)]
     return (memory is not None and writer in memory.active) or any(h is not None and h.active for h in told)
-
-
-def _is_valid(found: dict[str, Any]) -> bool:
-    return said(found, "Ready") != "False"
 
 
 def _hpa_written(world: World, change: Change, writer: int) -> None:

@@ -30,12 +30,17 @@ Change = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Mutation:
-    """What to change, how (from what is there to what is to be there), and the rule whose violation must show it."""
+    """What to change, how (from what is there to what is to be there), and the rule whose violation must show it.
+
+    `first`, `seeds`: the scenarios that are played to find it. A rare one is looked for where it was found once.
+    """
 
     place: Any
     name: str
     change: Change
     rules: tuple[str, ...]
+    first: int = 0
+    seeds: int = 60
 
     @contextmanager
     def put_in(self) -> Iterator[None]:

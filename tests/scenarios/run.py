@@ -17,6 +17,9 @@ longest back-off (60 s) and a lease that has to run out (15 s) included."""
 QUIET_SECONDS: Final = 130.0
 """So long nothing is written once everything is right: longer than the longest cooldown and the daemon's own resync."""
 LOOK_SECONDS: Final = 10.0
+FLICKER_SECONDS: Final = 2.5
+SLOW_SECONDS: Final = 25.0
+"""What two passes take when each request takes up to 3 s."""
 PROMPT_SECONDS: Final = 35.0
 """So soon a daemon that nothing hinders acts on a value: the longest polling interval, and some time to do it."""
 
@@ -97,9 +100,25 @@ async def _quiet(world: World, until: float) -> None:
 
 
 async def _react(world: World) -> None:
-    for value in (60.0, 0.0):
-        world.tell(f"all queues have {value:g}")
-        world.truth.values = dict.fromkeys(action.QUEUES, value)
-        await asyncio.sleep(PROMPT_SECONDS)
-        world.check()
-        invariant.awake(world, seconds=PROMPT_SECONDS, wanted=value > 0)
+    """Change what the sources say, and look whether it is acted on in time."""
+    for network in world.network.values():
+        network.slow = 1.0
+    _all_queues(world, 60.0)
+    # Long enough for some to have noticed, and to be in the middle of acting on it.
+    await asyncio.sleep(FLICKER_SECONDS)
+    await _told_by_all(world, 0.0, seconds=PROMPT_SECONDS + SLOW_SECONDS)
+    await action.mend_network(world, random.Random(0))
+    await _told_by_all(world, 60.0, seconds=PROMPT_SECONDS)
+    await _told_by_all(world, 0.0, seconds=PROMPT_SECONDS)
+
+
+def _all_queues(world: World, value: float) -> None:
+    world.tell(f"all queues = {value:g}")
+    world.truth.values = dict.fromkeys(action.QUEUES, value)
+
+
+async def _told_by_all(world: World, value: float, *, seconds: float) -> None:
+    _all_queues(world, value)
+    await asyncio.sleep(seconds)
+    world.check()
+    invariant.awake(world, seconds=seconds, wanted=value > 0)

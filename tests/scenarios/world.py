@@ -58,6 +58,7 @@ class World:
         self.specs: dict[str, list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
         self.story: list[str] = []
         self.restored: set[str] = set()
+        self.questions = 0
         self.writes = 0
         self.wrote_at = 0.0
         self.lasted = 0.0
@@ -179,6 +180,7 @@ class World:
     # --- what is observed -------------------------------------------------------------------------------------------
 
     def _hear(self, number: int, heard: Heard) -> None:
+        self.questions += 1
         self.heard[number, heard.owner, heard.place] = heard
         process, found = self.processes.get(number), self.scaled_object(heard.owner)
         if found is None or not heard.active or process is None or not process.alive:
