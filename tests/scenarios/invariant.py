@@ -68,7 +68,7 @@ def _target_written(world: World, change: Change, writer: int) -> None:
     if found is None or writer < 0:
         return
     if restores(found["spec"]) and "originalReplicaCount" not in (found.get("status") or {}):
-        _nothing_recorded(world, found)
+        _nothing_recorded(world, found, writer)
     if writer == CONTROLLER:
         _scaled_by_hpa(world, found, before, after)
         return
@@ -80,7 +80,7 @@ def _target_written(world: World, change: Change, writer: int) -> None:
     # Any spec that it may have seen can justify what it did.
     objections = [
         _objection(world, found, spec, writer=writer, before=before, after=after)
-        for spec in _specs(world, change.name[1])
+        for spec in _specs(world, change.name[1], writer)
     ]
     if None not in objections:
         latest = _told(world, writer, found, found["spec"])
@@ -90,22 +90,24 @@ def _target_written(world: World, change: Change, writer: int) -> None:
         )
 
 
-def _nothing_recorded(world: World, found: dict[str, Any]) -> None:
+def _nothing_recorded(world: World, found: dict[str, Any], writer: int) -> None:
     """A target that is to be restored is not touched before it is recorded what it had."""
-    if all(restores(spec) for spec in _specs(world, found["metadata"]["name"])):
+    if all(restores(spec) for spec in _specs(world, found["metadata"]["name"], writer)):
         raise Violation(f"restored: {found['metadata']['name']} is scaled before it is recorded what it had")
 
 
 def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int) -> None:
     """Within the bounds of the HPA, and never down while a trigger cannot be read."""
-    hpa = world.hpa(found["metadata"]["name"])
+    name = found["metadata"]["name"]
+    hpa = world.hpa(name)
     if hpa is None or not hpa["spec"]["minReplicas"] <= after <= hpa["spec"]["maxReplicas"]:
         raise Violation(f"bounds: the HPA sets {after}")
     if after < before <= hpa["spec"]["maxReplicas"]:
-        for trigger in found["spec"]["triggers"]:
-            told = [world.heard_of(number, found["metadata"]["name"], trigger) for number in world.network]
-            if not any(h and h.value is not None and world.time - h.at <= FRESH_SECONDS for h in told):
-                raise Violation(f"unknown is never zero: the HPA scales down, and {trigger} has not answered")
+        # What it asks for: of an edit a daemon that is cut off knows nothing yet.
+        for queue in _metrics(hpa):
+            told = [h for (_, owner, place), h in world.heard.items() if owner == name and place.endswith(f"/{queue}")]
+            if not any(h.value is not None and world.time - h.at <= FRESH_SECONDS for h in told):
+                raise Violation(f"unknown is never zero: the HPA scales down, and {queue} has not answered")
 
 
 def _objection(
@@ -169,7 +171,7 @@ def _status_written(world: World, change: Change, writer: int) -> None:
         if not _ever_active(world, found, writer):
             raise Violation(f"status: {change.name[1]} is called active, and no trigger ever was to {who(writer)}")
     elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False":
-        for spec in _specs(world, change.name[1]):
+        for spec in _specs(world, change.name[1], writer):
             if all(h is not None and h.value is not None for h in _told(world, writer, found, spec)):
                 return
         raise Violation(f"status: {change.name[1]} is called inactive, and not every trigger has answered")
@@ -177,7 +179,7 @@ def _status_written(world: World, change: Change, writer: int) -> None:
 
 def _ever_active(world: World, found: dict[str, Any], writer: int) -> bool:
     memory = world.memories.get(found["metadata"]["name"])
-    told = [h for spec in _specs(world, found["metadata"]["name"]) for h in _told(world, writer, found, spec)]
+    told = [h for spec in _specs(world, found["metadata"]["name"], writer) for h in _told(world, writer, found, spec)]
     return (memory is not None and writer in memory.active) or any(h is not None and h.active for h in told)
 
 
@@ -186,10 +188,23 @@ def _hpa_written(world: World, change: Change, writer: int) -> None:
     if change.place != HPAS or writer <= 0 or change.after is None:
         return
     name = change.after["metadata"]["labels"]["scaledobject.keda.sh/name"]
-    bounds = (change.after["spec"]["minReplicas"], change.after["spec"]["maxReplicas"])
-    allowed = [(max(1, s.get("minReplicaCount", 0)), s.get("maxReplicaCount", 100)) for s in _specs(world, name)]
-    if bounds not in allowed:
-        raise Violation(f"bounds: the HPA of {name} has {bounds}, the object allows {allowed}")
+    allowed = [_wanted_of_hpa(spec) for spec in _specs(world, name, writer)]
+    if _has(change.after) not in allowed:
+        raise Violation(f"bounds: the HPA of {name} has {_has(change.after)}, the object allows {allowed}")
+
+
+def _wanted_of_hpa(spec: dict[str, Any]) -> tuple[int, int, list[str]]:
+    """Return the bounds that an object's HPA is to have, and the queues that it is to ask for."""
+    queues = [trigger["metadata"]["queue"] for trigger in spec["triggers"]]
+    return max(1, spec.get("minReplicaCount", 0)), spec.get("maxReplicaCount", 100), queues
+
+
+def _has(hpa: dict[str, Any]) -> tuple[int, int, list[str]]:
+    return hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"], _metrics(hpa)
+
+
+def _metrics(hpa: dict[str, Any]) -> list[str]:
+    return [metric["external"]["metric"]["name"].rpartition("-")[2] for metric in hpa["spec"].get("metrics") or []]
 
 
 def _owner(world: World, target: str) -> dict[str, Any] | None:
@@ -197,9 +212,9 @@ def _owner(world: World, target: str) -> dict[str, Any] | None:
     return owners[0] if len(owners) == 1 else None
 
 
-def _specs(world: World, name: str) -> list[dict[str, Any]]:
-    """Return the specs that a daemon may have in mind: the present one, and those that it was lately."""
-    history = world.specs.get(name, [])
+def _specs(world: World, name: str, writer: int) -> list[dict[str, Any]]:
+    """Return the specs that a daemon may have in mind: the one that it has heard of last, and those of just before."""
+    history = world.specs.get((writer, name), [])
     replaced = [since for since, _ in history[1:]]
     recent = [spec for (_, spec), end in zip(history, replaced, strict=False) if world.time - end < IN_FLIGHT_SECONDS]
     return [spec for spec in [*recent, *(spec for _, spec in history[-1:])] if spec is not None]
@@ -238,9 +253,10 @@ def _object_converged(world: World, found: dict[str, Any]) -> None:
     states = (said(found, "Ready"), said(found, "Active"))
     if states != ("True", str(active)):
         raise Violation(f"converged: {name} is Ready={states[0]}, Active={states[1]}, and should be Active={active}")
-    hpa, bounds = world.hpa(name), (max(spec.get("minReplicaCount", 0), 1), spec.get("maxReplicaCount", 100))
-    if hpa is None or (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) != bounds:
-        raise Violation(f"bounds: the HPA of {name} has not {bounds}: {hpa and hpa['spec']}")
+    hpa = world.hpa(name)
+    if hpa is None or _has(hpa) != _wanted_of_hpa(spec):
+        raise Violation(f"bounds: the HPA of {name} has not {_wanted_of_hpa(spec)}: {hpa and _has(hpa)}")
+    bounds = _has(hpa)[:2]
     count = replicas(target) or 0
     least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
     if not active and (idle is not None or least == 0):

@@ -59,6 +59,11 @@ async def _happen(world: World, chance: random.Random) -> None:
         await action.create(world, chance)
     for _ in range(2 if world.elects else 1):
         world.start()
+    if chance.random() < 0.25:
+        # Then first readings are there before a first pass is through.
+        world.tell("the API server is slow")
+        for network in world.network.values():
+            network.slow = 1.0
     actions, weights = zip(*action.ACTIONS, strict=True)
     for _ in range(STEPS):
         await asyncio.sleep(chance.choice([0.05, 1.0, 8.0, 25.0, 70.0]))

@@ -55,7 +55,8 @@ class World:
         self.batched = batched
         self.heard: dict[tuple[int, str, str], Heard] = {}
         self.memories: dict[str, Memory] = {}
-        self.specs: dict[str, list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
+        self.specs: dict[tuple[int, str], list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
+        """What objects ask for, and since when: in truth (`CONTROLLER`), and as far as each daemon has heard."""
         self.story: list[str] = []
         self.restored: set[str] = set()
         self.questions = 0
@@ -138,6 +139,8 @@ class World:
             writing=self.writing,
             elects=self.elects,
         )
+        # A daemon acts on what it has heard: one that is cut off knows nothing of an edit.
+        process.watched.on_change(lambda key, _, new: self._note_spec(number, key, new))
         self.processes[number] = process
         self.tell(f"daemon {number} starts")
         return process
@@ -225,15 +228,15 @@ class World:
             raise self.violations[0]
         self.alive()
 
+    def _note_spec(self, number: int, key: tuple[str, str], found: dict[str, Any] | None) -> None:
+        history, spec = self.specs[number, key[1]], found and found["spec"]
+        if not history or history[-1][1] != spec:
+            history.append((self.time, spec))
+
     def _notice_scaled_object(self, change: Change, writer: int) -> None:
         found = change.after
-        history = self.specs[change.name[1]]
-        if found is None:
-            history.append((self.time, None))
-            return
-        if not history or history[-1][1] != found["spec"]:
-            history.append((self.time, found["spec"]))
-        if writer > 0 and said(found, "Active") == "True":
+        self._note_spec(CONTROLLER, change.name, found)
+        if found is not None and writer > 0 and said(found, "Active") == "True":
             # What the status says now, the next daemon knows.
             memory = self._memory(found)
             memory.recorded = max(filter(None, (memory.recorded, memory.active.get(writer))), default=None)
