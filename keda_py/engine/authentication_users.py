@@ -4,6 +4,7 @@ Names without their namespaces, sorted and joined by commas, as ``kubectl get -o
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from keda_py.engine.cluster import AuthenticationKey, Cluster
 from keda_py.kube.client import NotFound, Resource
@@ -51,16 +52,14 @@ class AuthenticationUsers:
             return
         ours = {user for _, user in self._cluster.users_of(authentication)}
         before = str(found["status"]["scaledobjects"])
-        others = (
-            set() if self._sees_all else set(filter(None, before.split(","))) - self._named.get(authentication, set())
-        )
-        self._named[authentication] = ours
-        wanted = ",".join(sorted(ours | others))
+        others = set() if self._sees_all else set(before.split(",")) - self._named.get(authentication, set())
+        wanted = ",".join(sorted((ours | others) - {""}))
         if wanted != before:
-            try:
-                answer = await self._cluster.client.patch_status(
-                    resource, namespace, name, {"scaledobjects": wanted or None}
+            # Of the version that was looked at: names that another daemon added since are not to be lost.
+            version = found["metadata"]["resourceVersion"]
+            patch = {"metadata": {"resourceVersion": version}, "status": {"scaledobjects": wanted or None}}
+            with suppress(NotFound):
+                store.put(
+                    await self._cluster.client.merge_patch(resource, namespace, name, patch, subresource="status")
                 )
-            except NotFound:
-                return
-            store.put(answer)
+        self._named[authentication] = ours
