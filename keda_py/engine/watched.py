@@ -115,26 +115,30 @@ class _Copy:
         self._place = place
         self._watch = watch
         self._wake = wake
-        self._users: dict[Key, set[str]] = {}
+        self._users: dict[str, set[Key]] = {}
+        """By entry."""
         self._task: asyncio.Task[None] | None = None
         self._read = False
         self._entries: Entries | None = None
+        self._asked: frozenset[str] = frozenset()
+        """Entries that are kept from what comes next."""
         self._covered: frozenset[str] = frozenset()
+        """Entries that were kept from what came last."""
         self._refusal: str | None = None
         self._refused_at: float | None = None
 
     def use(self, owner: Key, key: str) -> None:
         """Note that `owner` needs an entry, and read the object (again) if that entry was not kept."""
-        wanted = self._wanted()
-        self._users.setdefault(owner, set()).add(key)
-        if key not in wanted:
+        users = self._users.setdefault(key, set())
+        users.add(owner)
+        if len(users) == 1 and key not in self._asked:
             self._restart()
 
     def leave(self, owner: Key, key: str) -> bool:
         """Note that `owner` no longer needs an entry; return whether anybody needs one."""
-        self._users[owner].discard(key)
-        if not self._users[owner]:
-            del self._users[owner]
+        self._users[key].discard(owner)
+        if not self._users[key]:
+            del self._users[key]
         return bool(self._users)
 
     def close(self) -> None:
@@ -155,18 +159,16 @@ class _Copy:
             raise ScalerError(f"the key {key!r} of {kind} {namespace}/{name} is not UTF-8 text; use another")
         return self._entries.get(key)
 
-    def _wanted(self) -> frozenset[str]:
-        return frozenset[str]().union(*self._users.values())
-
     def _restart(self) -> None:
         self.close()
+        self._asked = frozenset(self._users)
         store = Store(self._trim)
         key = self._place[1:]
         self._task = self._watch(self._place, store, lambda error: self._heard(error, store.get(key)))
         store.on_change(lambda _key, _old, new: self._take(new))
 
     def _trim(self, found: dict[str, Any]) -> dict[str, Any]:
-        wanted = self._wanted()
+        self._asked = wanted = frozenset(self._users)
         kind = _KINDS[self._place[0]]
         entries = kind.entries(found)
         metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
@@ -201,7 +203,7 @@ class _Copy:
             self._wake_users()
 
     def _wake_users(self) -> None:
-        for owner in list(self._users):
+        for owner in sorted(set[Key]().union(*self._users.values())):
             self._wake(owner)
 
 

@@ -114,7 +114,7 @@ class Reflector:
         field_selector: str = "",
         heard: Callable[[ApiError | None], None] | None = None,
     ) -> None:
-        """`heard`: told how each list went, instead of the log: None for well."""
+        """`heard`: told of each list that went well, by None, and of what failed, instead of the log."""
         self._client = client
         self._resource = resource
         self._store = store
@@ -126,7 +126,7 @@ class Reflector:
 
     def _log(self, error: ApiError | None) -> None:
         if error is not None:
-            log.warning("cannot list", resource=self._resource.plural, message=str(error))
+            log.warning("cannot list or watch", resource=self._resource.plural, message=str(error))
 
     async def run(self) -> None:
         """List and watch until cancelled."""

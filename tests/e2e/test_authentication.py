@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.controlplane.daemon import Daemon
+from tests.pages import manifests
 
 from .world import World
 
@@ -207,19 +208,20 @@ def test_a_role_that_names_one_secret_is_enough(daemon: Daemon, world: World, va
     role = world.cluster.get("clusterrole", "keda-operator")
     patch_rules(world, [rule for rule in role["rules"] if "secrets" not in rule.get("resources", ())])
     try:
-        rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["s"], "verbs": ["list", "watch"]}
+        replaced = {"shop": world.namespace, "queue-login": "login"}
+        (rule,) = manifests("authentication.md", replaced, heading="Permissions")
         api = "rbac.authorization.k8s.io"
         world.apply(
-            {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": [rule]},
+            rule,
             {
                 "apiVersion": f"{api}/v1",
                 "kind": "RoleBinding",
-                "metadata": {"name": "r"},
-                "roleRef": {"apiGroup": api, "kind": "Role", "name": "r"},
+                "metadata": {"name": "reads"},
+                "roleRef": {"apiGroup": api, "kind": "Role", "name": rule["metadata"]["name"]},
                 "subjects": [{"kind": "ServiceAccount", "name": "keda-operator", "namespace": "keda"}],
             },
-            secret("s", token="t"),
-            authentication("auth", secretTargetRef=refs("s", bearerToken="token")),
+            secret("login", token="t"),
+            authentication("auth", secretTargetRef=refs("login", bearerToken="token")),
         )
         world.scaled("app", vault.trigger("app", "auth"))
         world.until_ready("app", seconds=60)

@@ -535,6 +535,38 @@ async def test_a_template_that_may_not_be_read_is_named() -> None:
         assert world.doors.passwords == {"a": "p"}
 
 
+async def test_any_kind_of_target_with_pods_at_its_template_and_no_other() -> None:
+    async with World().running() as world:
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        version = {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "schema": {"openAPIV3Schema": schema},
+            "subresources": {"scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
+        }
+        names = {"plural": "lamps", "kind": "Lamp"}
+        crd = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+        place = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        world.do("POST", place, {"metadata": {"name": "lamps.example.com"}, "spec": crd})
+        target = {"apiVersion": "example.com/v1", "kind": "Lamp"}
+        pod = {"containers": [{"name": "c", "env": [{"name": "P", "value": "p"}]}]}
+        world.put("apis/example.com/v1", "lamps", "lit", spec={"replicas": 0, "template": {"spec": pod}})
+        world.put("apis/example.com/v1", "lamps", "bare", spec={"replicas": 0})
+        world.put("apis/example.com/v1", "lamps", "odd", spec={"replicas": 0, "template": {"spec": {"containers": 7}}})
+        for name in ("lit", "bare", "odd"):
+            world.scale(name, door(name, passwordFromEnv="P"), scaleTargetRef={"name": name, **target})
+        await asyncio.sleep(2)
+        assert world.doors.passwords == {"lit": "p"}
+        assert "Lamp default/bare has no spec.template.spec" in world.ready("bare")[1]
+        assert "Lamp default/odd: spec.template.spec: containers" in world.ready("odd")[1]
+        # Nobody tells of a change of these: it is found when the object is looked at.
+        pod["containers"][0]["env"][0]["value"] = "other"  # type: ignore[index]  a list of containers
+        world.put("apis/example.com/v1", "lamps", "lit", spec={"replicas": 1, "template": {"spec": pod}})
+        await asyncio.sleep(120)
+        assert world.doors.passwords == {"lit": "other"}
+
+
 async def test_the_role_of_the_workload_follows_its_service_account() -> None:
     async with World().running() as world:
         world.deploy("app", serviceAccountName="worker")
