@@ -167,26 +167,10 @@ class Daemon:
 
     async def run(self) -> None:
         """Run until cancelled, or until a part dies."""
-        settings = self._settings
-        platform = Platform(
-            now=self._now,
-            kubernetes=ClusterReader(self._client),
-            http_timeout=settings.http_timeout,
-            ca_paths=settings.ca_folders,
-            min_tls=settings.http_tls.minimum,
-            ciphers=settings.http_tls.ciphers,
-            keep_alive=settings.http_keep_alive,
-        )
+        platform = self._platform()
         workloads = {resource: self._stores[resource] for resource in (DEPLOYMENTS, STATEFUL_SETS)}
         targets = Targets(self._client, Discovery(self._client), workloads)
-        resolver = Resolver(
-            self._client,
-            targets,
-            authentications=self._authentications,
-            policy=SecretPolicy(settings.cluster_object_namespace, restricted=settings.restrict_secret_access),
-            chance=self._chance,
-            wake=self._queue.add,
-        )
+        resolver = self._resolver(targets)
         async with Sources(platform, chance=self._chance) as sources, resolver:
             cluster = self._cluster(workloads)
             objects = ScaledObjects(
@@ -206,6 +190,29 @@ class Daemon:
             finally:
                 # Only now: nothing of ours acts any more.
                 await self._lease.release()
+
+    def _platform(self) -> Platform:
+        settings = self._settings
+        return Platform(
+            now=self._now,
+            kubernetes=ClusterReader(self._client),
+            http_timeout=settings.http_timeout,
+            ca_paths=settings.ca_folders,
+            min_tls=settings.http_tls.minimum,
+            ciphers=settings.http_tls.ciphers,
+            keep_alive=settings.http_keep_alive,
+        )
+
+    def _resolver(self, targets: Targets) -> Resolver:
+        settings = self._settings
+        return Resolver(
+            self._client,
+            targets,
+            authentications=self._authentications,
+            policy=SecretPolicy(settings.cluster_object_namespace, restricted=settings.restrict_secret_access),
+            chance=self._chance,
+            wake=self._queue.add,
+        )
 
     async def _work(self, objects: ScaledObjects, users: AuthenticationUsers, parts: asyncio.TaskGroup) -> None:
         parts.create_task(self._recorder.run(), name="events")
