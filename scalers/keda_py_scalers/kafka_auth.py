@@ -1,0 +1,120 @@
+"""Who a Kafka trigger is to its brokers: TLS, SASL, and where the tokens of OAUTHBEARER come from.
+
+A `Login` holds all of it as plain values, so that triggers with the same one can share connections. `entered` makes of
+it what aiokafka's connections take, and keeps what tokens need open for as long.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka.abc import AbstractTokenProvider
+
+from keda_py.scaler import Platform, ScalerError, SourceUnavailable, Trigger
+from keda_py_scalers.transport import tls_context
+
+MECHANISMS: Final = {
+    "plaintext": "PLAIN",
+    "scram_sha256": "SCRAM-SHA-256",
+    "scram_sha512": "SCRAM-SHA-512",
+    "oauthbearer": "OAUTHBEARER",
+    "aws_msk_iam": "OAUTHBEARER",
+    "gssapi": "GSSAPI",
+}
+"""The SASL mechanism that a value of `sasl` stands for."""
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How TLS is spoken."""
+
+    ca: str = field(default="", repr=False)
+    cert: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+    key_password: str = field(default="", repr=False)
+    unsafe: bool = False
+
+    def context(self, platform: Platform) -> ssl.SSLContext:
+        """Return it; raise `ScalerError` saying which certificate or key cannot be used."""
+        pair = (self.cert, self.key) if self.cert and self.key else None
+        return tls_context(
+            platform, ca=self.ca, pair=pair, unsafe=self.unsafe, key_password=self.key_password, strict=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEndpoint:
+    """Where tokens are to be had by the client credentials grant."""
+
+    url: str
+    client: str = field(repr=False)
+    secret: str = field(repr=False)
+    scopes: tuple[str, ...] = ()
+    extensions: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Everything that who we are to a cluster depends on; equal ones may share connections."""
+
+    sasl: str = ""
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    tls: Tls | None = None
+    endpoint: TokenEndpoint | None = None
+
+
+@asynccontextmanager
+async def entered(login: Login, platform: Platform, trigger: Trigger) -> AsyncIterator[Options]:
+    """Yield how to connect, as aiokafka.conn.create_conn takes it."""
+    options: Options = {"security_protocol": "PLAINTEXT"}
+    if login.tls is not None:
+        options |= {"security_protocol": "SSL", "ssl_context": login.tls.context(platform)}
+    if not login.sasl:
+        yield options
+        return
+    options["security_protocol"] = "SASL_" + ("PLAINTEXT" if login.tls is None else "SSL")
+    options["sasl_mechanism"] = MECHANISMS[login.sasl]
+    if login.endpoint is None:
+        yield options | {"sasl_plain_username": login.username, "sasl_plain_password": login.password}
+        return
+    async with _tokens_of(login.endpoint, platform, trigger) as token:
+        yield options | {"sasl_oauth_token_provider": _provider(token, dict(login.endpoint.extensions))}
+
+
+def _provider(token: Callable[[], Awaitable[str]], extensions: Mapping[str, str]) -> Any:
+    class Provider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types, and asks for this class
+        async def token(self) -> str:
+            try:
+                return await token()
+            except ScalerError as error:
+                # Without a token nothing on this cluster can be read.
+                raise SourceUnavailable(str(error)) from None
+
+        def extensions(self) -> dict[str, str]:
+            return dict(extensions)
+
+    return Provider()
+
+
+@asynccontextmanager
+async def _tokens_of(
+    endpoint: TokenEndpoint, platform: Platform, trigger: Trigger
+) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    # Only few clusters want tokens, and an HTTP client is large.
+    from keda_py_scalers.http import ClientCredentials, HttpScaler  # noqa: PLC0415
+
+    given = {
+        "authModes": ["oauth"],
+        "oauthTokenURI": endpoint.url,
+        "clientID": endpoint.client,
+        "clientSecret": endpoint.secret,
+        "scopes": list(endpoint.scopes),
+    }
+    meta = ClientCredentials.model_validate(given)
+    async with HttpScaler.connect(meta, trigger, platform) as http:
+        yield http.bearer
