@@ -1,1 +1,1 @@
-"""Real message brokers for tests, started on free ports of this machine."""
+"""Message brokers that tests start: real ones, on free ports, ended with the test."""

@@ -6,6 +6,7 @@ The jars are fetched once with Maven and kept outside the tree, in a folder name
 import base64
 import fcntl
 import hashlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,8 +31,8 @@ JVM: Final = ("-Xmx256m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel
 ESTABLISHED: Final = "01"
 
 
-def jars() -> Path:
-    """Return the folder with Kafka's jars."""
+def kept() -> Path:
+    """Return the folder with Kafka's jars in `libs`, and in `storage` how a cluster with a SCRAM user begins."""
     folder = cache() / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -42,12 +43,37 @@ def jars() -> Path:
             goal = ["dependency:copy-dependencies", f"-DoutputDirectory={unfinished}"]
             subprocess.run([program("mvn"), "-q", "-B", "-f", str(POM), *goal], check=True, timeout=600)
             unfinished.rename(folder / "libs")
-    return folder / "libs"
+        if not (folder / "storage").exists():
+            _format(folder)
+    return folder
+
+
+def _format(folder: Path) -> None:
+    """Make a controller's storage; that takes a JVM, and comes out the same for every cluster but for the names."""
+    unfinished, config = folder / "storage.unfinished", folder / "storage.config"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    controller = "controller.quorum.voters=1@127.0.0.1:1\ncontroller.listener.names=C\nlisteners=C://127.0.0.1:1\n"
+    names = "process.roles=controller\nnode.id=1\nlistener.security.protocol.map=C:PLAINTEXT\n"
+    config.write_text(f"{names}{controller}log.dirs={unfinished}\n")
+    users = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
+    scram = [word for user in users for word in ("--add-scram", user)]
+    command = _java(folder, "kafka.tools.StorageTool", "format", "-t", unique(), "-c", str(config), *scram)
+    subprocess.run(command, check=True, capture_output=True, timeout=READY_SECONDS)
+    unfinished.rename(folder / "storage")
+
+
+def unique() -> str:
+    """Return an identifier as Kafka writes them."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def java(main: str, *arguments: str, options: Sequence[str] = JVM) -> list[str]:
     """Return the command that runs a class of Kafka's."""
-    return [program("java"), *options, "-cp", f"{jars()}/*", main, *arguments]
+    return _java(kept(), main, *arguments, options=options)
+
+
+def _java(folder: Path, main: str, *arguments: str, options: Sequence[str] = JVM) -> list[str]:
+    return [program("java"), *options, "-cp", f"{folder}/libs/*", main, *arguments]
 
 
 @dataclass
@@ -62,16 +88,16 @@ class Listener:
 
 
 class Broker:
-    """One broker, which is a controller too."""
+    """One broker of several; the first is the controller too."""
 
     def __init__(
-        self, folder: Path, *, node: int, voters: str, controller: Listener, listeners: list[Listener]
+        self, folder: Path, *, node: int, brokers: int, controller: Listener, listeners: list[Listener]
     ) -> None:
         self.node = node
         self.listeners = {listener.name: listener for listener in listeners}
         self.process: subprocess.Popen[bytes] | None = None
         self._folder = folder / f"broker-{node}"
-        self._voters = voters
+        self._brokers = brokers
         self._controller = controller
 
     @property
@@ -84,36 +110,43 @@ class Broker:
         return f"127.0.0.1:{self.port}"
 
     def format(self, cluster: str) -> None:
-        """Make its storage, with the SCRAM user in it."""
-        self._folder.mkdir()
+        """Make its storage; the controller's has the SCRAM user in it."""
+        data = self._folder / "data"
+        data.mkdir(parents=True)
+        names = {"version": "1", "cluster.id": cluster, "node.id": str(self.node), "directory.id": unique()}
+        (data / "meta.properties").write_text("".join(f"{name}={text}\n" for name, text in names.items()))
+        if self.node == 1:
+            shutil.copy(kept() / "storage" / "bootstrap.checkpoint", data)
         self.configure()
-        users = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
-        scram = [word for user in users for word in ("--add-scram", user)]
-        command = java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._folder / "config"), *scram)
-        subprocess.run(command, check=True, capture_output=True, timeout=READY_SECONDS)
 
     def configure(self) -> None:
         """Write its settings."""
-        everyone = [self._controller, *self.listeners.values()]
+        leads = self.node == 1
+        everyone = [*self.listeners.values(), *[self._controller] * leads]
         settings = {
-            "process.roles": "broker,controller",
+            "process.roles": "broker,controller" if leads else "broker",
             "node.id": str(self.node),
-            "controller.quorum.voters": self._voters,
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller.port}",
             "listeners": ",".join(f"{one.name}://127.0.0.1:{one.port}" for one in everyone),
             "advertised.listeners": ",".join(
                 f"{one.name}://127.0.0.1:{one.advertised or one.port}" for one in self.listeners.values()
             ),
-            "listener.security.protocol.map": ",".join(f"{one.name}:{one.protocol}" for one in everyone),
+            "listener.security.protocol.map": ",".join(
+                f"{one.name}:{one.protocol}" for one in [self._controller, *self.listeners.values()]
+            ),
             "controller.listener.names": CONTROLLER,
             "inter.broker.listener.name": PLAIN_LISTENER,
             "log.dirs": str(self._folder / "data"),
             "num.partitions": "1",
             "auto.create.topics.enable": "true",
-            "offsets.topic.replication.factor": str(self._voters.count("@")),
+            "offsets.topic.replication.factor": str(self._brokers),
             "offsets.topic.num.partitions": "5",
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            # Leaders come back to where they belong within seconds, not minutes.
+            "leader.imbalance.check.interval.seconds": "1",
+            "leader.imbalance.per.broker.percentage": "0",
             "broker.session.timeout.ms": "6000",
             "broker.heartbeat.interval.ms": "1000",
             "num.network.threads": "2",
@@ -173,18 +206,17 @@ def _listens(port: int) -> bool:
 @contextmanager
 def kafka(folder: Path, listeners: Sequence[Sequence[Listener]] = ((),)) -> Iterator[list[Broker]]:
     """Run a cluster with a broker for each list of further listeners; yield the brokers."""
-    controllers = [Listener(CONTROLLER) for _ in listeners]
-    voters = ",".join(f"{node}@127.0.0.1:{one.port}" for node, one in enumerate(controllers, 1))
+    controller, count = Listener(CONTROLLER), len(listeners)
     brokers = [
-        Broker(folder, node=node, voters=voters, controller=one, listeners=[Listener(PLAIN_LISTENER), *further])
-        for node, (one, further) in enumerate(zip(controllers, listeners, strict=True), 1)
+        Broker(folder, node=node, brokers=count, controller=controller, listeners=[Listener(PLAIN_LISTENER), *further])
+        for node, further in enumerate(listeners, 1)
     ]
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster = unique()
     with ExitStack() as stack:
         for broker in brokers:
             broker.format(cluster)
-            broker.start()
             stack.callback(broker.stop)
+            broker.start()
         for broker in brokers:
             broker.wait_ready()
         yield brokers
