@@ -228,11 +228,11 @@ async def _from_each(
 async def _guarded(
     ask: Callable[[Address, Sequence[K]], Awaitable[Outcomes[K, V]]], address: Address, keys: Sequence[K]
 ) -> Outcomes[K, V]:
-    silent: Outcomes[K, V] = {key: ScalerError(f"no broker told about {key}") for key in keys}
     try:
-        return silent | await ask(address, keys)
+        told = await ask(address, keys)
     except ScalerError as error:
         return dict.fromkeys(keys, error)
+    return told | {key: ScalerError(f"no broker told about {key}") for key in keys if key not in told}
 
 
 # --- from answers to positions --------------------------------------------------------------------------------------
@@ -306,12 +306,14 @@ def _committed(group: str, told: Commits | None, wanted: Wanted) -> dict[Place, 
         raise ScalerError(f"no broker told about consumer group {group}")
     if told.error:
         raise _fault(told.error, f"consumer group {group}")
-    asked = [(topic, number) for topic, numbers in (wanted or {}).items() for number in numbers]
     commits: dict[Place, int | ScalerError] = {
-        place: ScalerError(f"no broker told about consumer group {group} in {_named(place)}") for place in asked
+        place: _fault(error, f"consumer group {group} in {_named(place)}") if error else offset
+        for place, (offset, error) in told.offsets.items()
     }
-    for place, (offset, error) in told.offsets.items():
-        commits[place] = _fault(error, f"consumer group {group} in {_named(place)}") if error else offset
+    for topic, numbers in (wanted or {}).items():
+        for place in ((topic, number) for number in numbers):
+            if place not in commits:
+                commits[place] = ScalerError(f"no broker told about consumer group {group} in {_named(place)}")
     return commits
 
 

@@ -22,6 +22,8 @@ _INT32: Final = struct.Struct(">i")
 _PARTITION: Final = struct.Struct(">iqi")
 _HEADER: Final = struct.Struct(">hhi")
 _NO_TAGS: Final = b"\0"
+_NOTHING_MORE: Final = b"\1\0\0\0"
+"""How nearly every partition ends: an empty note, no error, no tags."""
 _GROUP: Final = b"\0"
 _LONGEST_VARINT: Final = 28
 
@@ -220,6 +222,10 @@ class _Reader:
         """Return the number of a partition, its committed offset and its error code."""
         number, offset, _ = _PARTITION.unpack_from(self._content, self._at)
         self._at += _PARTITION.size
+        end = self._at + len(_NOTHING_MORE)
+        if self._content[self._at : end] == _NOTHING_MORE:
+            self._at = end
+            return number, offset, 0
         self._take(self.count())
         error = self.int16()
         self.skip_tags()
