@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from pydantic import ValidationInfo, field_validator
 
-from keda_py.scaler import AUTH, ENV, TRIGGER, param
+from keda_py.scaler import AUTH, ENV, TRIGGER, Trigger, param
+from keda_py_scalers.aws import identity_of
 from keda_py_scalers.kafka import LagMetadata, LagScaler, tls_of
-from keda_py_scalers.kafka_auth import Login
+from keda_py_scalers.kafka_auth import AwsLogin, Login
 
 
 class ApacheKafkaMetadata(LagMetadata):
@@ -40,10 +41,11 @@ class ApacheKafkaMetadata(LagMetadata):
         """The only partitions that count: all if there is no such list, or nothing in it."""
         return tuple(range(number, number + 1) for number in self.partition_limitation) or None
 
-    @property
-    def login(self) -> Login:
-        """Who we are to the brokers."""
+    def login(self, trigger: Trigger) -> Login:
+        """Return who we are to the brokers."""
         sasl = "" if self.sasl == "none" else self.sasl
+        if sasl == "aws_msk_iam":
+            return Login(sasl=sasl, tls=tls_of(self), tokens=AwsLogin(identity_of(trigger), self.aws_region))
         username, password = (self.username, self.password) if sasl else ("", "")
         return Login(sasl=sasl, username=username, password=password, tls=tls_of(self))
 

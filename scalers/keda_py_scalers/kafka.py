@@ -27,7 +27,8 @@ from keda_py.scaler import (
     normalize,
     param,
 )
-from keda_py_scalers.kafka_auth import Login, Tls, TokenEndpoint, entered
+from keda_py_scalers.aws import identity_of
+from keda_py_scalers.kafka_auth import AwsLogin, Login, Tls, TokenEndpoint, entered
 from keda_py_scalers.kafka_brokers import Brokers
 from keda_py_scalers.kafka_client import KafkaConnection, Positions, Question
 from keda_py_scalers.kafka_lag import Lag, Place, Rules, measure
@@ -70,10 +71,9 @@ class LagMetadata(Metadata):
     def partitions(self) -> tuple[range, ...] | None:
         """The only partitions that count; None for all. Raise ValueError for what is no list of them."""
 
-    @property
     @abstractmethod
-    def login(self) -> Login:
-        """Who we are to the brokers."""
+    def login(self, trigger: Trigger) -> Login:
+        """Return who we are to the brokers; raise `ScalerError` if an AWS identity is wanted and lacks something."""
 
     @property
     def rules(self) -> Rules:
@@ -148,20 +148,20 @@ class KafkaMetadata(LagMetadata):
         )
         return limits if limits and self.topic else None
 
-    @property
-    def login(self) -> Login:
-        """Who we are to the brokers."""
+    def login(self, trigger: Trigger) -> Login:
+        """Return who we are to the brokers."""
         sasl = "" if self.sasl == "none" else self.sasl
         return Login(
             sasl=sasl,
             username=self.username if sasl else "",
             password=self.password if sasl else "",
             tls=tls_of(self, unsafe=self.unsafe_ssl),
-            endpoint=self._endpoint if sasl == "oauthbearer" else None,
+            tokens=self._tokens(trigger) if sasl == "oauthbearer" else None,
         )
 
-    @property
-    def _endpoint(self) -> TokenEndpoint:
+    def _tokens(self, trigger: Trigger) -> TokenEndpoint | AwsLogin:
+        if self.bearer_source == "aws_msk_iam":
+            return AwsLogin(identity_of(trigger), self.aws_region)
         scopes = tuple(self.scopes.split(","))
         return TokenEndpoint(self.oauth_token_endpoint_uri, self.username, self.password, scopes, self._extensions)
 
@@ -246,9 +246,11 @@ class LagScaler(Scaler[L]):
         yield from super().check()
         problems = list(self.meta.problems())
         yield from problems
-        if not problems and (tls := self.meta.login.tls) is not None:
+        if not problems:
             try:
-                tls.context(self.platform)
+                login = self.meta.login(self.trigger)
+                if login.tls is not None:
+                    login.tls.context(self.platform)
             except ScalerError as error:
                 yield str(error)
 
@@ -282,7 +284,7 @@ class LagScaler(Scaler[L]):
     @classmethod
     def source_key(cls, meta: L, trigger: Trigger) -> tuple[Any, ...]:
         """Return the servers, and who we are to them."""
-        return (tuple(sorted(meta.bootstrap_servers)), *astuple(meta.login))
+        return (tuple(sorted(meta.bootstrap_servers)), *astuple(meta.login(trigger)))
 
     @classmethod
     @asynccontextmanager
@@ -290,7 +292,7 @@ class LagScaler(Scaler[L]):
         """Connect to the first bootstrap server that answers."""
         seconds = platform.http_timeout.total_seconds()
         async with (
-            entered(meta.login, platform, trigger) as options,
+            entered(meta.login(trigger), platform, trigger) as options,
             Brokers(meta.bootstrap_servers, options, seconds=seconds) as brokers,
         ):
             yield KafkaConnection(brokers)

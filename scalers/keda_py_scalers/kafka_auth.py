@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiokafka.abc import AbstractTokenProvider
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable, Trigger
+from keda_py_scalers.aws import Identity, open_account
 from keda_py_scalers.transport import tls_context
 
 MECHANISMS: Final = {
@@ -58,6 +59,14 @@ class TokenEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class AwsLogin:
+    """Who to be at AWS, for MSK's IAM access control."""
+
+    identity: Identity
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """Everything that who we are to a cluster depends on; equal ones may share connections."""
 
@@ -65,7 +74,7 @@ class Login:
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     tls: Tls | None = None
-    endpoint: TokenEndpoint | None = None
+    tokens: TokenEndpoint | AwsLogin | None = None
 
 
 @asynccontextmanager
@@ -79,11 +88,15 @@ async def entered(login: Login, platform: Platform, trigger: Trigger) -> AsyncIt
         return
     options["security_protocol"] = "SASL_" + ("PLAINTEXT" if login.tls is None else "SSL")
     options["sasl_mechanism"] = MECHANISMS[login.sasl]
-    if login.endpoint is None:
+    if login.tokens is None:
         yield options | {"sasl_plain_username": login.username, "sasl_plain_password": login.password}
         return
-    async with _tokens_of(login.endpoint, platform, trigger) as token:
-        yield options | {"sasl_oauth_token_provider": _provider(token, dict(login.endpoint.extensions))}
+    if isinstance(login.tokens, AwsLogin):
+        token = await _tokens_of_aws(login.tokens, platform)
+        yield options | {"sasl_oauth_token_provider": _provider(token, {})}
+        return
+    async with _tokens_of(login.tokens, platform, trigger) as token:
+        yield options | {"sasl_oauth_token_provider": _provider(token, dict(login.tokens.extensions))}
 
 
 def _provider(token: Callable[[], Awaitable[str]], extensions: Mapping[str, str]) -> Any:
@@ -99,6 +112,17 @@ def _provider(token: Callable[[], Awaitable[str]], extensions: Mapping[str, str]
             return dict(extensions)
 
     return Provider()
+
+
+async def _tokens_of_aws(login: AwsLogin, platform: Platform) -> Callable[[], Awaitable[str]]:
+    account = await open_account(login.identity, region=login.region, platform=platform)
+    # AWS's library is large, and there now.
+    from keda_py_scalers.kafka_msk import token_for  # noqa: PLC0415
+
+    async def token() -> str:
+        return token_for(await account.keys(), login.region)
+
+    return token
 
 
 @asynccontextmanager

@@ -1,18 +1,23 @@
 """Kafka triggers without a broker: what lag is, what the parameters mean, what goes over the wire."""
 
+import base64
+import hashlib
+import hmac
 import struct
 from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keda_py_scalers.apache_kafka import ApacheKafkaScaler
 from keda_py_scalers.kafka import KafkaScaler
+from keda_py_scalers.kafka_auth import entered
 from keda_py_scalers.kafka_lag import Lag, Position, Rules, lag_of, measure
 from keda_py_scalers.kafka_wire import Commits, Coordinators, FetchOffsets, FindCoordinators, GroupCommits, TooOldError
 
-from keda_py.scaler import MetadataError
+from keda_py.scaler import MetadataError, PodIdentity
 from keda_py.testing import FakeSource, made
 
 GIVEN = {"bootstrapServers": "b:9092", "consumerGroup": "g", "topic": "t"}
@@ -249,3 +254,56 @@ def test_garbage_is_an_error_and_no_answer(content: bytes) -> None:
     except (ValueError, IndexError, struct.error):
         return
     assert all(isinstance(commits.error, int) for commits in found.values())
+
+
+# --- Amazon MSK -----------------------------------------------------------------------------------------------------
+
+
+def signature(secret: str, day: str, region: str, text: str) -> str:
+    """Return what AWS's signature version 4 makes of a text."""
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, "kafka-cluster", "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+MSK = {"awsRegion": "eu-west-1", "tls": "enable"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        (KafkaScaler, {"sasl": "oauthbearer", "saslTokenProvider": "aws_msk_iam"}),
+        (ApacheKafkaScaler, {"sasl": "aws_msk_iam"}),
+    ],
+)
+async def test_a_token_for_msk_is_a_signed_url(kind: Any, how: dict[str, str]) -> None:
+    auth = {"awsAccessKeyID": "AKID", "awsSecretAccessKey": "s3cret", "awsSessionToken": "session/+"}
+    scaler = made(kind, GIVEN | MSK | how, auth=auth)
+    async with entered(scaler.meta.login(scaler.trigger), scaler.platform, scaler.trigger) as options:
+        assert (options["security_protocol"], options["sasl_mechanism"]) == ("SASL_SSL", "OAUTHBEARER")
+        token = await options["sasl_oauth_token_provider"].token()
+    assert "=" not in token
+    url = urlsplit(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
+    assert (url.scheme, url.netloc, url.path) == ("https", "kafka.eu-west-1.amazonaws.com", "/")
+    query = dict(parse_qsl(url.query))
+    assert query["Action"] == "kafka-cluster:Connect"
+    assert query["X-Amz-Expires"] == "900"
+    assert query["X-Amz-Security-Token"] == "session/+"
+    assert query.pop("User-Agent") == "keda-py"
+    signed, moment = query.pop("X-Amz-Signature"), query["X-Amz-Date"]
+    scope = f"{moment[:8]}/eu-west-1/kafka-cluster/aws4_request"
+    assert query["X-Amz-Credential"] == f"AKID/{scope}"
+    sorted_query = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in sorted(query.items()))
+    request = f"GET\n/\n{sorted_query}\nhost:{url.netloc}\n\nhost\n{hashlib.sha256(b'').hexdigest()}"
+    text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    assert signed == signature("s3cret", moment[:8], "eu-west-1", text)
+
+
+def test_who_to_be_at_aws_has_to_be_said() -> None:
+    how = {"sasl": "oauthbearer", "saslTokenProvider": "aws_msk_iam"}
+    with pytest.raises(MetadataError, match="awsSecretAccessKey"):
+        made(KafkaScaler, GIVEN | MSK | how, auth={"awsAccessKeyID": "AKID"})
+    with pytest.raises(MetadataError, match="needs tls enable; saslTokenProvider aws_msk_iam: needs awsRegion"):
+        made(KafkaScaler, GIVEN | how, auth={"awsAccessKeyID": "AKID"})
+    made(KafkaScaler, GIVEN | MSK | how, pod_identity=PodIdentity("aws"))
