@@ -45,7 +45,7 @@ class ApacheKafkaMetadata(LagMetadata):
         """Return who we are to the brokers."""
         sasl = "" if self.sasl == "none" else self.sasl
         if sasl == "aws_msk_iam":
-            return Login(sasl=sasl, tls=tls_of(self), tokens=AwsLogin(identity_of(trigger), self.aws_region))
+            return Login(sasl=sasl, tls=tls_of(self), further=AwsLogin(identity_of(trigger), self.aws_region))
         username, password = (self.username, self.password) if sasl else ("", "")
         return Login(sasl=sasl, username=username, password=password, tls=tls_of(self))
 

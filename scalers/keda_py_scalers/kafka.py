@@ -28,7 +28,7 @@ from keda_py.scaler import (
     param,
 )
 from keda_py_scalers.aws import identity_of
-from keda_py_scalers.kafka_auth import AwsLogin, Login, Tls, TokenEndpoint, entered
+from keda_py_scalers.kafka_auth import AwsLogin, KerberosLogin, Login, Tls, TokenEndpoint, entered
 from keda_py_scalers.kafka_brokers import Brokers
 from keda_py_scalers.kafka_client import KafkaConnection, Positions, Question
 from keda_py_scalers.kafka_lag import Lag, Place, Rules, measure
@@ -156,10 +156,15 @@ class KafkaMetadata(LagMetadata):
             username=self.username if sasl else "",
             password=self.password if sasl else "",
             tls=tls_of(self, unsafe=self.unsafe_ssl),
-            tokens=self._tokens(trigger) if sasl == "oauthbearer" else None,
+            further=self._further(trigger),
         )
 
-    def _tokens(self, trigger: Trigger) -> TokenEndpoint | AwsLogin:
+    def _further(self, trigger: Trigger) -> TokenEndpoint | AwsLogin | KerberosLogin | None:
+        if self.sasl == "gssapi":
+            principal = f"{self.username}@{self.realm}"
+            return KerberosLogin(principal, self.keytab, self.kerberos_config, self.kerberos_service_name)
+        if self.sasl != "oauthbearer":
+            return None
         if self.bearer_source == "aws_msk_iam":
             return AwsLogin(identity_of(trigger), self.aws_region)
         scopes = tuple(self.scopes.split(","))
@@ -290,10 +295,10 @@ class LagScaler(Scaler[L]):
     @asynccontextmanager
     async def connect(cls, meta: L, trigger: Trigger, platform: Platform) -> AsyncIterator[KafkaConnection]:
         """Connect to the first bootstrap server that answers."""
-        seconds = platform.http_timeout.total_seconds()
+        login, seconds = meta.login(trigger), platform.http_timeout.total_seconds()
         async with (
-            entered(meta.login(trigger), platform, trigger) as options,
-            Brokers(meta.bootstrap_servers, options, seconds=seconds) as brokers,
+            entered(login, platform, trigger) as connect,
+            Brokers(meta.bootstrap_servers, connect, mechanism=login.mechanism, seconds=seconds) as brokers,
         ):
             yield KafkaConnection(brokers)
 

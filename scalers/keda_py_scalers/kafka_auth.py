@@ -1,16 +1,20 @@
 """Who a Kafka trigger is to its brokers: TLS, SASL, and where the tokens of OAUTHBEARER come from.
 
 A `Login` holds all of it as plain values, so that triggers with the same one can share connections. `entered` makes of
-it what aiokafka's connections take, and keeps what tokens need open for as long.
+it a way to connect, and keeps what that needs open for as long.
 """
 
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.conn import create_conn
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable, Trigger
 from keda_py_scalers.aws import Identity, open_account
@@ -25,8 +29,12 @@ MECHANISMS: Final = {
     "gssapi": "GSSAPI",
 }
 """The SASL mechanism that a value of `sasl` stands for."""
+KERBEROS_MISSING: Final = (
+    "sasl gssapi needs the Python module {}; install it into the daemon's image (keda-py[kerberos])"
+)
 
-Options = dict[str, Any]
+Connect = Callable[..., Awaitable[Any]]
+"""Opens aiokafka's connection to a host and port, as aiokafka.conn.create_conn does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,16 @@ class AwsLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class KerberosLogin:
+    """Who to be to Kerberos; with a password, or else a keytab."""
+
+    principal: str
+    keytab: str = field(repr=False)
+    config: str = field(repr=False)
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """Everything that who we are to a cluster depends on; equal ones may share connections."""
 
@@ -74,29 +92,64 @@ class Login:
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     tls: Tls | None = None
-    tokens: TokenEndpoint | AwsLogin | None = None
+    further: TokenEndpoint | AwsLogin | KerberosLogin | None = None
+
+    @property
+    def mechanism(self) -> str:
+        """The SASL mechanism, empty for none."""
+        return MECHANISMS.get(self.sasl, "")
 
 
 @asynccontextmanager
-async def entered(login: Login, platform: Platform, trigger: Trigger) -> AsyncIterator[Options]:
-    """Yield how to connect, as aiokafka.conn.create_conn takes it."""
-    options: Options = {"security_protocol": "PLAINTEXT"}
+async def entered(login: Login, platform: Platform, trigger: Trigger) -> AsyncIterator[Connect]:
+    """Yield how to connect to a broker."""
+    options: dict[str, Any] = {"security_protocol": "PLAINTEXT"}
     if login.tls is not None:
         options |= {"security_protocol": "SSL", "ssl_context": login.tls.context(platform)}
     if not login.sasl:
-        yield options
+        yield partial(create_conn, **options)
         return
-    options["security_protocol"] = "SASL_" + ("PLAINTEXT" if login.tls is None else "SSL")
-    options["sasl_mechanism"] = MECHANISMS[login.sasl]
-    if login.tokens is None:
-        yield options | {"sasl_plain_username": login.username, "sasl_plain_password": login.password}
-        return
-    if isinstance(login.tokens, AwsLogin):
-        token = await _tokens_of_aws(login.tokens, platform)
-        yield options | {"sasl_oauth_token_provider": _provider(token, {})}
-        return
-    async with _tokens_of(login.tokens, platform, trigger) as token:
-        yield options | {"sasl_oauth_token_provider": _provider(token, dict(login.tokens.extensions))}
+    options["security_protocol"] = "SASL_PLAINTEXT" if login.tls is None else "SASL_SSL"
+    options["sasl_mechanism"] = login.mechanism
+    async with _credentials(login, platform, trigger) as (connect, credentials):
+        yield partial(connect, **options, **credentials)
+
+
+@asynccontextmanager
+async def _credentials(
+    login: Login, platform: Platform, trigger: Trigger
+) -> AsyncIterator[tuple[Connect, dict[str, Any]]]:
+    match login.further:
+        case None:
+            pair = {"sasl_plain_username": login.username, "sasl_plain_password": login.password}
+            yield create_conn, pair
+        case KerberosLogin() as kerberos:
+            with tempfile.TemporaryDirectory(prefix="keda-py-") as folder:
+                yield _kerberos(kerberos, login.password, Path(folder)), {}
+        case AwsLogin() as aws:
+            token = await _tokens_of_aws(aws, platform)
+            yield create_conn, {"sasl_oauth_token_provider": _provider(token, {})}
+        case TokenEndpoint() as endpoint:
+            async with _tokens_of(endpoint, platform, trigger) as token:
+                provider = _provider(token, dict(endpoint.extensions))
+                yield create_conn, {"sasl_oauth_token_provider": provider}
+
+
+def _kerberos(login: KerberosLogin, password: str, folder: Path) -> Connect:
+    try:
+        # Compiled against MIT Kerberos, which is not everywhere.
+        from keda_py_scalers.kafka_kerberos import Kerberos  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SourceUnavailable(KERBEROS_MISSING.format(error.name)) from None
+    kerberos = Kerberos(
+        folder,
+        principal=login.principal,
+        password=password,
+        keytab=login.keytab,
+        config=login.config,
+        service=login.service,
+    )
+    return kerberos.connect
 
 
 def _provider(token: Callable[[], Awaitable[str]], extensions: Mapping[str, str]) -> Any:

@@ -11,15 +11,16 @@ import asyncio
 import os
 import ssl
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
 
-from aiokafka.conn import CloseReason, collect_hosts, create_conn
+from aiokafka.conn import CloseReason, collect_hosts
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError, UnsupportedSaslMechanismError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from keda_py.scaler import ScalerError, SourceUnavailable
+from keda_py_scalers.kafka_auth import Connect
 
 Address = tuple[str, int]
 CLIENT_ID: Final = "keda-py"
@@ -37,10 +38,11 @@ class SilentError(ScalerError):
 class Brokers:
     """The brokers of one cluster, as far as they are needed. Use as an async context manager."""
 
-    def __init__(self, servers: Sequence[str], options: Mapping[str, Any], *, seconds: float) -> None:
-        """`options`: how to connect, as aiokafka.conn.create_conn takes it. `seconds`: how long an answer may take."""
+    def __init__(self, servers: Sequence[str], connect: Connect, *, mechanism: str, seconds: float) -> None:
+        """`mechanism`: that of SASL, if any. `seconds`: how long an answer may take."""
         self._servers = tuple(servers)
-        self._options = options
+        self._open_connection = connect
+        self._mechanism = mechanism
         self._seconds = seconds
         self._known: dict[int, Address] = {}
         self._open: dict[Address, Any] = {}
@@ -120,19 +122,18 @@ class Brokers:
         host, port = address
         milliseconds = round(self._seconds * 1000)
         try:
-            return await create_conn(host, port, client_id=CLIENT_ID, request_timeout_ms=milliseconds, **self._options)
+            return await self._open_connection(host, port, client_id=CLIENT_ID, request_timeout_ms=milliseconds)
         except (TimeoutError, ScalerError):
             raise
         except (KafkaConnectionError, OSError) as error:
             raise UnreachableError(f"broker {_shown(address)}: {_reason(error)}") from None
         except UnsupportedSaslMechanismError:
-            mechanism = self._options.get("sasl_mechanism")
-            raise UnreachableError(f"broker {_shown(address)} does not offer SASL {mechanism} here") from None
+            raise UnreachableError(f"broker {_shown(address)} does not offer SASL {self._mechanism} here") from None
         except (KafkaError, ValueError, KeyError, AssertionError):
             # What a broker or aiokafka says about credentials may repeat them.
-            mechanism = self._options.get("sasl_mechanism")
-            refused = f"refused the credentials (SASL {mechanism})" if mechanism else "does not speak Kafka's protocol"
-            raise UnreachableError(f"broker {_shown(address)} {refused}") from None
+            sasl = f"refused the credentials (SASL {self._mechanism})"
+            said = sasl if self._mechanism else "does not speak Kafka's protocol"
+            raise UnreachableError(f"broker {_shown(address)} {said}") from None
 
     async def _bootstrap(self) -> None:
         """Find the brokers; the connection is kept if its address is one of theirs."""

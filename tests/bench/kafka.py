@@ -50,6 +50,7 @@ async def measure(bench: Bench, broker: Broker, proxy: Proxy) -> list[str]:
     proxy.requests.clear()
     steady = await bench.window()
     requests, rounds = proxy.requests.total(), proxy.requests[METADATA]
+    print(f"requests by API: {dict(proxy.requests)}", file=sys.stderr)
     return [
         row("1000 x kafka on one broker, 30 s: connections", str(broker.connections(COUNTED)), "≤ 3", "-"),
         row("... requests a round", f"{requests / rounds:.1f} ({rounds} rounds a minute)", "≤ 10", "-"),

@@ -25,37 +25,37 @@ class Proxy:
         self.connections = 0
         self._port = port
         self._target = target
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def serve(self) -> asyncio.Server:
         return await asyncio.start_server(self._accept, "127.0.0.1", self._port)
 
-    def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+    async def close(self) -> None:
+        """End all connections."""
+        for writer in self._writers:
+            writer.close()
+        while self._writers:
+            await asyncio.sleep(0.01)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+        writers = {writer}
         self.connections += 1
-        keys: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
-        try:
+        # A connection may end in the middle of anything, and this one then ends too.
+        with suppress(OSError, asyncio.IncompleteReadError):
             upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
-            with suppress(OSError, asyncio.IncompleteReadError):
-                up, down = self._up(reader, upstream, keys), self._down(upstream_reader, writer, keys)
-                sides = {asyncio.ensure_future(up), asyncio.ensure_future(down)}
-                try:
-                    await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for side in sides:
-                        side.cancel()
-                    await asyncio.gather(*sides, return_exceptions=True)
-                    upstream.close()
-        finally:
-            writer.close()
-            self.connections -= 1
-            self._tasks.discard(task)
+            writers.add(upstream)
+            self._writers |= writers
+            keys: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+            up, down = self._up(reader, upstream, keys), self._down(upstream_reader, writer, keys)
+            sides = {asyncio.ensure_future(up), asyncio.ensure_future(down)}
+            await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+            for side in sides:
+                side.cancel()
+            await asyncio.gather(*sides, return_exceptions=True)
+        for one in writers:
+            one.close()
+        self._writers -= writers
+        self.connections -= 1
 
     async def _up(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, keys: "asyncio.Queue[tuple[int, int]]"
@@ -105,5 +105,5 @@ async def proxied(port: int, target: int) -> AsyncIterator[Proxy]:
         yield proxy
     finally:
         server.close()
-        proxy.close()
+        await proxy.close()
         await server.wait_closed()

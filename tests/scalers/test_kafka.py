@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import struct
+from functools import partial
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -280,7 +281,9 @@ MSK = {"awsRegion": "eu-west-1", "tls": "enable"}
 async def test_a_token_for_msk_is_a_signed_url(kind: Any, how: dict[str, str]) -> None:
     auth = {"awsAccessKeyID": "AKID", "awsSecretAccessKey": "s3cret", "awsSessionToken": "session/+"}
     scaler = made(kind, GIVEN | MSK | how, auth=auth)
-    async with entered(scaler.meta.login(scaler.trigger), scaler.platform, scaler.trigger) as options:
+    async with entered(scaler.meta.login(scaler.trigger), scaler.platform, scaler.trigger) as connect:
+        assert isinstance(connect, partial)
+        options = connect.keywords
         assert (options["security_protocol"], options["sasl_mechanism"]) == ("SASL_SSL", "OAUTHBEARER")
         token = await options["sasl_oauth_token_provider"].token()
     assert "=" not in token
