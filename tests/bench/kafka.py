@@ -34,7 +34,8 @@ async def fill(broker: Broker) -> None:
 
 async def measure(bench: Bench, broker: Broker, proxy: Proxy) -> list[str]:
     """Return the rows of the table."""
-    bench.daemon.start()
+    bench.daemon.start(ready=False)
+    bench.daemon.wait_ready(120)
     assert bench.daemon.process is not None
     await asyncio.sleep(20)
     idle = resident_mib(bench.daemon.process.pid)

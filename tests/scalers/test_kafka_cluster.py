@@ -13,6 +13,8 @@ from tests.brokers.kafka_admin import Admin, administered
 
 from .asking import Asked, asking, value
 
+pytestmark = pytest.mark.timeout(300)
+"""Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 PARTITIONS, GROUPS = 6, 12
 RIGHT = 3 * PARTITIONS
 WAIT_SECONDS = 60.0
