@@ -132,15 +132,6 @@ class HttpMetadata(Metadata):
         return {}
 
 
-class ClientCredentials(HttpMetadata):
-    """What it takes to get tokens for another protocol than HTTP, by `HttpConnection.bearer`."""
-
-    @property
-    def address(self) -> str:
-        """The token endpoint."""
-        return self.oauth_token_uri
-
-
 H = TypeVar("H", bound=HttpMetadata)
 
 

@@ -130,7 +130,10 @@ async def _credentials(
             token = await _tokens_of_aws(aws, platform)
             yield create_conn, {"sasl_oauth_token_provider": _provider(token, {})}
         case TokenEndpoint() as endpoint:
-            async with _tokens_of(endpoint, platform, trigger) as token:
+            # Only few clusters want such tokens, and an HTTP client is large.
+            from keda_py_scalers.kafka_token import tokens_of  # noqa: PLC0415
+
+            async with tokens_of(endpoint, platform, trigger) as token:
                 provider = _provider(token, dict(endpoint.extensions))
                 yield create_conn, {"sasl_oauth_token_provider": provider}
 
@@ -176,22 +179,3 @@ async def _tokens_of_aws(login: AwsLogin, platform: Platform) -> Callable[[], Aw
         return token_for(await account.keys(), login.region)
 
     return token
-
-
-@asynccontextmanager
-async def _tokens_of(
-    endpoint: TokenEndpoint, platform: Platform, trigger: Trigger
-) -> AsyncIterator[Callable[[], Awaitable[str]]]:
-    # Only few clusters want tokens, and an HTTP client is large.
-    from keda_py_scalers.http import ClientCredentials, HttpScaler  # noqa: PLC0415
-
-    given = {
-        "authModes": ["oauth"],
-        "oauthTokenURI": endpoint.url,
-        "clientID": endpoint.client,
-        "clientSecret": endpoint.secret,
-        "scopes": list(endpoint.scopes),
-    }
-    meta = ClientCredentials.model_validate(given)
-    async with HttpScaler.connect(meta, trigger, platform) as http:
-        yield http.bearer
