@@ -44,12 +44,14 @@ management.ssl.keyfile = {folder}/server.key
 management.ssl.verify = verify_peer
 management.ssl.fail_if_no_peer_cert = true
 collect_statistics_interval = 500
-management.sample_retention_policies.global.minute = 1
-management.sample_retention_policies.basic.minute = 1
-management.sample_retention_policies.detailed.10 = 1
 disk_free_limit.absolute = 1MB
 log.console = true
 log.console.level = warning
+"""
+# A sample of the statistics each second, instead of five.
+ADVANCED: Final = """
+[{rabbitmq_management_agent, [{sample_retention_policies,
+  [{global, [{60, 1}]}, {basic, [{60, 1}]}, {detailed, [{60, 1}]}]}]}].
 """
 
 
@@ -63,6 +65,7 @@ class Broker:
         self.process: subprocess.Popen[bytes] | None = None
         self.mapper: subprocess.Popen[bytes] | None = None
         (folder / "rabbitmq.conf").write_text(CONFIGURATION.format(folder=folder, **self.ports))
+        (folder / "advanced.config").write_text(ADVANCED)
         (folder / "plugins").write_text("[rabbitmq_management,rabbitmq_auth_mechanism_ssl].")
         self.certify(self.authority)
 
@@ -88,6 +91,7 @@ class Broker:
             "RABBITMQ_DIST_PORT": str(self.ports["distribution"]),
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.folder / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
