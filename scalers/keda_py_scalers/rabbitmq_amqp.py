@@ -12,11 +12,13 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPError, AuthenticationError, ChannelInvalidStateError, ProbableAuthenticationError
+from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
+from aiormq import spec
+from aiormq.channel import Channel
 from aiormq.exceptions import (
     ChannelAccessRefused,
     ChannelLockedResource,
@@ -51,6 +53,8 @@ class AmqpConnection:
         self._connection: AbstractConnection | None = None
         self._opening = asyncio.Lock()
         self._idle: list[AbstractChannel] = []
+        self._in_flight = 0
+        self._at_work = 0
 
     async def open(self) -> None:
         """Connect if there is no connection; raise `SourceUnavailable` if that cannot be done."""
@@ -61,8 +65,8 @@ class AmqpConnection:
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
                     self._connection = await self._connected()
-            except (OSError, AMQPError, TimeoutError) as error:
-                raise SourceUnavailable(f"{self._address}: {self._reason(error)}") from None
+            except (OSError, AMQPError, ValueError) as error:
+                raise SourceUnavailable(f"{self._address}: {_reason(error, self._address.vhost)}") from None
 
     async def close(self) -> None:
         """Close the connection, and with it its channels."""
@@ -80,10 +84,14 @@ class AmqpConnection:
         asked_at = asyncio.get_running_loop().time()
         waiting = deque(enumerate(questions))
         answers: dict[int, Answer] = {}
-        width = min(len(questions), CHANNELS * math.ceil(len(questions) / QUESTIONS_PER_CHANNELS))
-        async with asyncio.TaskGroup() as asking:
-            for _ in range(width):
-                asking.create_task(self._ask_one_after_another(waiting, answers, asked_at=asked_at))
+        self._in_flight += len(questions)
+        try:
+            spare = CHANNELS * math.ceil(self._in_flight / QUESTIONS_PER_CHANNELS) - self._at_work
+            async with asyncio.TaskGroup() as asking:
+                for _ in range(max(1, min(len(questions), spare))):
+                    asking.create_task(self._ask_one_after_another(waiting, answers, asked_at=asked_at))
+        finally:
+            self._in_flight -= len(questions)
         # Where the connection broke, what was in flight was cancelled by the library, without an answer.
         lost = SourceUnavailable(f"{self._address}: the connection was lost")
         complete = [answers.get(index, lost) for index in range(len(questions))]
@@ -94,23 +102,27 @@ class AmqpConnection:
     async def _ask_one_after_another(
         self, waiting: deque[tuple[int, Question]], answers: dict[int, Answer], *, asked_at: float
     ) -> None:
-        while waiting:
-            index, question = waiting.popleft()
-            until = asked_at + question.seconds * PATIENCE
-            try:
-                async with asyncio.timeout_at(until):
-                    answers[index] = [await self._messages(question.queue)]
-            except TimeoutError:
-                answers[index] = _SilenceError(f"no answer within {question.seconds * PATIENCE:g} s")
-            except ScalerError as error:
-                answers[index] = error
+        self._at_work += 1
+        try:
+            while waiting:
+                index, question = waiting.popleft()
+                answers[index] = await self._answer(question, until=asked_at + question.seconds * PATIENCE)
+        finally:
+            self._at_work -= 1
+
+    async def _answer(self, question: Question, *, until: float) -> Answer:
+        try:
+            async with asyncio.timeout_at(until):
+                return [await self._messages(question.queue)]
+        except TimeoutError:
+            return _SilenceError(f"no answer within {question.seconds * PATIENCE:g} s")
+        except ScalerError as error:
+            return error
 
     async def _messages(self, queue: str) -> QueueState:
-        if len(queue.encode()) > LONGEST_NAME:
-            raise ScalerError(f"queueName: longer than {LONGEST_NAME} bytes, which no queue's name is")
         try:
             async with self._channel() as channel:
-                declared = await (await channel.get_underlay_channel()).queue_declare(queue, passive=True)
+                declared = await cast("Channel", await channel.get_underlay_channel()).rpc(_PassiveDeclare(queue))
         except ChannelNotFoundEntity:
             raise ScalerError(
                 f"no queue {queue} in the virtual host {self._address.vhost} of {self._address}"
@@ -119,7 +131,9 @@ class AmqpConnection:
             raise ScalerError(f"{self._address} does not let this user see queue {queue}") from None
         except ChannelLockedResource:
             raise ScalerError(f"queue {queue} is exclusive to another connection; protocol http can see it") from None
-        except (OSError, AMQPError, ChannelInvalidStateError, RuntimeError) as error:
+        except ValueError:
+            raise ScalerError(f"queueName: at most {LONGEST_NAME} bytes of text") from None
+        except (OSError, AMQPError, RuntimeError) as error:
             if self._connection is None or not self._connection.connected.is_set():
                 raise SourceUnavailable(f"{self._address}: the connection was lost") from None
             raise ScalerError(f"{self._address}, queue {queue}: {type(error).__name__}") from None
@@ -145,6 +159,8 @@ class AmqpConnection:
 
     async def _connected(self) -> AbstractConnection:
         address = self._address
+        if "%2F" in address.vhost:
+            raise ValueError("the library would take it for a slash, and so for another virtual host")
         who: dict[str, Any] = {"auth": "external"} if self._external else {}
         if address.username is not None:
             who |= {"login": address.username, "password": address.password}
@@ -160,27 +176,37 @@ class AmqpConnection:
         )
         return connection
 
-    def _reason(self, error: BaseException) -> str:
-        """Return why there is no connection; the library's own words may quote what we sent."""
-        vhost = self._address.vhost
-        for cause in filter(None, (error, error.__cause__)):
-            match cause:
-                case ProbableAuthenticationError():
-                    return "the broker refuses the user name or the password"
-                case AuthenticationError():
-                    return "the broker does not offer this way to log in"
-                case InvalidFrameError() | ConnectionClosed():
-                    return f"the broker refuses the virtual host {vhost}: is it there, and may the user use it?"
-                case ssl.SSLCertVerificationError():
-                    return f"its certificate is not trusted: {cause.verify_message}"
-                case TimeoutError():
-                    return f"no connection within {OPEN_SECONDS:g} s"
-                case EOFError():
-                    return "it closed the connection: is this the port for AMQP?"
-                case OSError(strerror=str(text)):
-                    return text
-        return type(error).__name__
+
+class _PassiveDeclare(spec.Queue.Declare):
+    """Asks for a queue of any name; the library's own pattern of names is narrower than what brokers take."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(queue=queue, passive=True)
+
+    def validate(self) -> None:
+        """Raise ValueError for a name that cannot be sent."""
+        if len(self.queue.encode()) > LONGEST_NAME:
+            raise ValueError("longer than a name may be")
 
 
 class _SilenceError(ScalerError):
     """A question's time passed."""
+
+
+def _reason(error: BaseException, vhost: str) -> str:
+    """Return why there is no connection; the library's own words may quote what we sent."""
+    # What a failure came from tells more than the failure.
+    causes = (error.__cause__ or error, error)
+    words: dict[Any, str] = {
+        ssl.SSLCertVerificationError: f"its certificate is not trusted: {getattr(causes[0], 'verify_message', '')}",
+        ProbableAuthenticationError: "the broker refuses the user name or the password",
+        AuthenticationError: "the broker does not offer this way to log in",
+        (InvalidFrameError, ConnectionClosed): f"the broker refuses the virtual host {vhost}: "
+        "is it there, and may the user use it?",
+        TimeoutError: f"no connection within {OPEN_SECONDS:g} s",
+        EOFError: "it closed the connection: is this the port for AMQP?",
+        OSError: getattr(causes[0], "strerror", None) or type(error).__name__,
+        ValueError: f"the virtual host {vhost} cannot be named over AMQP",
+    }
+    fitting = (text for cause in causes for kind, text in words.items() if isinstance(cause, kind))
+    return next(fitting, type(error).__name__)

@@ -154,7 +154,10 @@ class Broker:
             f"http://127.0.0.1:{self.ports['http']}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Basic {b64encode(b'guest:guest').decode()}"},
+            headers={
+                "Authorization": f"Basic {b64encode(b'guest:guest').decode()}",
+                "Content-Type": "application/json",
+            },
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             content = answer.read()
