@@ -7,7 +7,7 @@ given up after a page that tells that it is much longer than what is asked for.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote
@@ -67,12 +67,17 @@ class ManagementConnection:
 
     async def answer_all(self, questions: Sequence[Question]) -> Sequence[Answer]:
         """Return the states of the queues that each question means, or why there are none."""
-        singles = [question for question in questions if not question.pattern]
-        names = {question.queue for question in singles}
+        names = {question.queue: question.seconds for question in questions if not question.pattern}
         listed: dict[str, Mapping[str, Any]] = {}
         if len(names) >= PAGE_COST:
-            async with asyncio.timeout(max(question.seconds for question in singles) * PATIENCE):
-                listed = await self._listed(names)
+            try:
+                async with asyncio.timeout(max(names.values()) * PATIENCE / 2):
+                    await self._list(names, listed)
+            except SourceUnavailable:
+                raise
+            except (TimeoutError, ScalerError):
+                # Slow, or shorter than a moment ago: whom the list does not tell of is asked for by itself.
+                pass
         answers = await asyncio.gather(*(self._answer(question, listed) for question in questions))
         if all(isinstance(answer, _SilenceError) for answer in answers):
             raise SourceUnavailable(f"{self._address} does not answer")
@@ -117,21 +122,13 @@ class ManagementConnection:
             raise ScalerError("the queues changed while their list was read")
         return list(found.values())
 
-    async def _listed(self, names: set[str]) -> dict[str, Mapping[str, Any]]:
-        """Return those of the queues that the list has, as far as reading it pays."""
-        found: dict[str, Mapping[str, Any]] = {}
+    async def _list(self, names: Collection[str], listed: dict[str, Mapping[str, Any]]) -> None:
+        """Add those of the queues that the list of all has to `listed`, as far as reading it pays."""
         number = pages = 1
         while number <= pages and pages * PAGE_COST <= len(names):
-            try:
-                page = await self._page(number, LARGEST_PAGE)
-            except StatusError as error:
-                # The list got shorter meanwhile.
-                if number > 1 and error.status == httpx.codes.BAD_REQUEST:
-                    break
-                raise
-            found |= {queue["name"]: queue for queue in page["items"] if queue["name"] in names}
+            page = await self._page(number, LARGEST_PAGE)
+            listed |= {queue["name"]: queue for queue in page["items"] if queue["name"] in names}
             number, pages = number + 1, page["page_count"]
-        return found
 
     async def _page(self, number: int, size: int, **which: str) -> Mapping[str, Any]:
         page = await self._get(

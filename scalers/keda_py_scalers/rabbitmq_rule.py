@@ -6,7 +6,7 @@ Both are those of KEDA's pkg/scalers/rabbitmq_scaler.go, and of the AMQP library
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -190,7 +190,8 @@ def composed(states: Sequence[QueueState], operation: str) -> QueueState:
     if not states:
         return QueueState(0, 0)
     how = max if operation == "max" else sum
-    messages, ready, published, delivered = (how(column) for column in zip(*map(astuple, states), strict=True))
+    rows = ((state.messages, state.ready, state.publish_rate, state.deliver_rate) for state in states)
+    messages, ready, published, delivered = map(how, zip(*rows, strict=True))
     count = len(states) if operation == "avg" else 1
     return QueueState(messages // count, ready // count, published / count, delivered / count)
 
