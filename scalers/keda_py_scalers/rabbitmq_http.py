@@ -90,7 +90,7 @@ class ManagementConnection:
                     found = await self._matching(question)
                 else:
                     found = [listed.get(question.queue) or await self._queue(question.queue)]
-                if question.rates and not any("message_stats" in queue for queue in found):
+                if question.rates and found and not any("message_stats" in queue for queue in found):
                     await self._check_rates()
                 return [queue_state(queue) for queue in found]
         except TimeoutError:
