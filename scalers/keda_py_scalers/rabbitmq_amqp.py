@@ -59,7 +59,7 @@ class AmqpConnection:
     async def open(self) -> None:
         """Connect if there is no connection; raise `SourceUnavailable` if that cannot be done."""
         async with self._opening:
-            if self._connection is not None and self._connection.connected.is_set():
+            if self._is_open():
                 return
             await self.close()
             try:
@@ -67,6 +67,11 @@ class AmqpConnection:
                     self._connection = await self._connected()
             except (OSError, AMQPError, ValueError) as error:
                 raise SourceUnavailable(f"{self._address}: {_reason(error, self._address.vhost)}") from None
+
+    def _is_open(self) -> bool:
+        # The library tells of a loss only after it has tidied up; its reader ends at once.
+        transport = self._connection.transport if self._connection is not None else None
+        return transport is not None and transport.connection.is_opened
 
     async def close(self) -> None:
         """Close the connection, and with it its channels."""
@@ -134,7 +139,7 @@ class AmqpConnection:
         except ValueError:
             raise ScalerError(f"queueName: at most {LONGEST_NAME} bytes of text") from None
         except (OSError, AMQPError, RuntimeError) as error:
-            if self._connection is None or not self._connection.connected.is_set():
+            if not self._is_open():
                 raise SourceUnavailable(f"{self._address}: the connection was lost") from None
             raise ScalerError(f"{self._address}, queue {queue}: {type(error).__name__}") from None
         count = declared.message_count or 0

@@ -6,6 +6,7 @@ Everything it writes is in a folder of its own, and so is its place among Erlang
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -124,6 +125,8 @@ class Broker:
 
     def _is_ready(self) -> bool:
         try:
+            for name in ("amqp", "amqps", "https"):
+                socket.create_connection(("127.0.0.1", self.ports[name]), timeout=1).close()
             self.call("GET", "/api/overview")
         except OSError:
             return False
