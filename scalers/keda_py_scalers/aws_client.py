@@ -3,8 +3,10 @@
 Only `keda_py_scalers.aws` imports this, on first use.
 """
 
+import asyncio
 import logging
 import os
+import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -25,6 +27,7 @@ from keda_py_scalers.aws import Identity, Keys, Refused, Throttled
 from keda_py_scalers.aws_http import Http, place_of
 from keda_py_scalers.transport import tls_context
 
+FIRST_PAUSE: Final = 0.05
 SESSION_NAME: Final = "KEDA"
 """As KEDA calls its sessions: trust policies may name it."""
 _THROTTLING: Final = frozenset(
@@ -62,17 +65,17 @@ _REJECTED: Final = frozenset(
 )
 _UNWELL: Final = frozenset({429, 500, 502, 503, 504})
 
-# At its lower levels the library logs the answers of STS, keys included.
-for _name in ("botocore", "aiobotocore", "boto3", "aioboto3"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
-
 
 class AwsAccount:
     """An identity at work in a region (`keda_py_scalers.aws.Account`)."""
 
     def __init__(self, identity: Identity, *, region: str, platform: Platform) -> None:
+        # At its lower levels the library logs the answers of STS, keys included; we say ourselves what failed.
+        logging.getLogger("botocore").setLevel(logging.CRITICAL)
+        logging.getLogger("aiobotocore").setLevel(logging.CRITICAL)
         self._identity = identity
         self._region = region
+        self._seconds = platform.http_timeout.total_seconds()
         self._config = _Config(
             http_session_cls=partial(Http, platform, tls_context(platform, ca="", pair=None, unsafe=False)),
             retries={"total_max_attempts": 1, "mode": "standard"},
@@ -108,7 +111,7 @@ class AwsAccount:
         """Open a client; raise `SourceUnavailable` if there are no credentials, or no such region or endpoint."""
         await self.keys()
         async with _opened(self._session, service, region=self._region, endpoint=endpoint) as opened:
-            yield Client(opened, self)
+            yield Client(opened, self, longest=self._seconds)
 
     async def _assume_role(self) -> dict[str, str]:
         """Return new credentials of the role (KEDA aws_config_cache.go); asked again before they end.
@@ -137,18 +140,51 @@ class AwsAccount:
 class Client:
     """A client of one service (`keda_py_scalers.aws.AwsClient`)."""
 
-    def __init__(self, opened: Any, account: AwsAccount) -> None:
+    def __init__(self, opened: Any, account: AwsAccount, *, longest: float) -> None:
         self._opened = opened
         self._account = account
-        self.place = place_of(opened.meta.endpoint_url)
+        self._place = place_of(opened.meta.endpoint_url)
+        self._pace = Pace(longest / 2)
 
     async def call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
         """Return the answer to an operation."""
+        await self._pace.wait()
         # Before the call, so that a failure to renew them is not taken for the service's answer.
         await self._account.keys()
-        with in_words(self.place):
-            answer: Mapping[str, Any] = await getattr(self._opened, operation)(**parameters)
-            return answer
+        try:
+            with in_words(self._place):
+                answer: Mapping[str, Any] = await getattr(self._opened, operation)(**parameters)
+        except Throttled:
+            self._pace.slow_down()
+            raise
+        self._pace.speed_up()
+        return answer
+
+
+class Pace:
+    """How long calls hold back when a service was asked too much: each a random time, up to a longest one.
+
+    Chance decides who comes first, so that it is not the same callers each round that get no answer. Nothing is
+    called twice: who asks will ask again.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self.seconds = 0.0
+        self._longest = longest
+        self._chance = random.Random()  # noqa: S311  not for secrets
+
+    async def wait(self) -> None:
+        """Hold back."""
+        if self.seconds:
+            await asyncio.sleep(self._chance.uniform(0, self.seconds))
+
+    def slow_down(self) -> None:
+        """Hold back twice as long from now on."""
+        self.seconds = min(self._longest, max(FIRST_PAUSE, 2 * self.seconds))
+
+    def speed_up(self) -> None:
+        """Hold back a little less; about a hundred good answers bring the longest pause back to none."""
+        self.seconds = 0.97 * self.seconds if self.seconds > FIRST_PAUSE else 0.0
 
 
 class _Config(AioConfig):  # type: ignore[misc]  # the library has no types

@@ -4,6 +4,7 @@ aiobotocore's own way reads answers of any length, and behind a proxy it checks 
 """
 
 import os
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -106,4 +107,6 @@ class _Body:
 
 
 def _reason(error: OSError) -> str:
-    return os.strerror(error.errno).lower() if error.errno else "no such host"
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    return os.strerror(error.errno).lower() if error.errno else "no connection"
