@@ -63,7 +63,6 @@ _REJECTED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-_UNWELL: Final = frozenset({429, 500, 502, 503, 504})
 
 
 class AwsAccount:
@@ -111,7 +110,7 @@ class AwsAccount:
         """Open a client; raise `SourceUnavailable` if there are no credentials, or no such region or endpoint."""
         await self.keys()
         async with _opened(self._session, service, region=self._region, endpoint=endpoint) as opened:
-            yield Client(opened, self, longest=self._seconds)
+            yield Client(opened, self, seconds=self._seconds)
 
     async def _assume_role(self) -> dict[str, str]:
         """Return new credentials of the role (KEDA aws_config_cache.go); asked again before they end.
@@ -140,11 +139,12 @@ class AwsAccount:
 class Client:
     """A client of one service (`keda_py_scalers.aws.AwsClient`)."""
 
-    def __init__(self, opened: Any, account: AwsAccount, *, longest: float) -> None:
+    def __init__(self, opened: Any, account: AwsAccount, *, seconds: float) -> None:
         self._opened = opened
         self._account = account
         self._place = place_of(opened.meta.endpoint_url)
-        self._pace = Pace(longest / 2)
+        # Half of a deadline is left to be answered in.
+        self._pace = Pace(seconds / 2)
 
     async def call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
         """Return the answer to an operation."""
@@ -257,7 +257,9 @@ def in_words(place: str) -> Iterator[None]:
             "the daemon has no AWS credentials of its own: give its service account a role, or the trigger an identity"
         ) from None
     except ParamValidationError:
-        raise ScalerError(f"{place}: a parameter is not of the form that AWS wants: is the role an ARN?") from None
+        raise ScalerError(
+            f"{place}: a parameter cannot be right; is the role an ARN, the external id longer?"
+        ) from None
     except BotoCoreError as error:
         raise SourceUnavailable(f"{place}: {type(error).__name__}") from None
     except (ResponseParserError, AttributeError, KeyError, TypeError, ValueError):
@@ -270,8 +272,8 @@ def _refusal(place: str, error: Any) -> ScalerError:
     # SQS answers with AWS.SimpleQueueService.X, and X is what matters. What is no code may be anything, a secret even.
     code = said.rpartition(".")[2]
     code = code if re.fullmatch(r"[A-Za-z]{1,64}", code) else str(status)
-    if code in _THROTTLING or status in _UNWELL:
-        return Throttled(f"{place} is asked too much or is unwell ({code}); it is asked less for a while")
+    if code in _THROTTLING:
+        return Throttled(place, code)
     if code in _REJECTED:
         return SourceUnavailable(f"{place} does not accept the credentials ({code})")
     return Refused(place, code)

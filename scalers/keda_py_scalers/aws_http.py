@@ -15,6 +15,7 @@ from aiobotocore.awsrequest import AioAWSResponse
 from yarl import URL
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable
+from keda_py_scalers.aws import Throttled
 from keda_py_scalers.transport import proxy_for
 
 CONNECTIONS: Final = 16
@@ -22,6 +23,7 @@ CONNECTIONS: Final = 16
 IDLE_SECONDS: Final = 20.0
 """How long an idle connection is kept; shorter than AWS keeps it, or requests would be sent into closing ones."""
 LARGEST_BODY: Final = 2**20
+_UNWELL: Final = frozenset({429, 500, 502, 503, 504})
 
 
 def place_of(url: str) -> str:
@@ -89,6 +91,9 @@ class Http:
             proxy=proxy_for(request.url),
             allow_redirects=False,
         ) as answer:
+            if answer.status in _UNWELL:
+                # Whoever says so, AWS or something before it, says the rest in its own language.
+                raise Throttled(place_of(request.url), str(answer.status))
             body = bytearray()
             async for chunk in answer.content.iter_any():
                 body += chunk

@@ -127,8 +127,8 @@ def _count(attributes: Mapping[str, str], name: str) -> int:
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 _HOST: Final = re.compile(
-    r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:%]*@)?"
-    r"(?:\[[0-9A-Fa-f:.]*\]|(?:[^\x00-\x7f]|%[89A-Fa-f][0-9A-Fa-f]|[A-Za-z0-9\-._~!$&'()*+,;=<>\"])*)"
+    r"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|%[0-9A-Fa-f]{2})*@)?"
+    r"(?:\[[0-9A-Fa-f:.]*\]|(?:[^\x00-\x7f]|%25|%[89A-Fa-f][0-9A-Fa-f]|[A-Za-z0-9\-._~!$&'()*+,;=<>\"\]])*)"
     r"(?::[0-9]*)?"
 )
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")

@@ -8,7 +8,14 @@ from keda_py.scaler import MetadataError, ScalerError
 from keda_py.testing import FakeKubernetes, FakeSource, contract, made
 
 REGISTRY = Registry.installed()
-AUTH = {"username": "u", "password": "s3cret", "bearerToken": "t0ken", "apiKey": "k3y", "awsAccessKeyID": "k3y", "awsSecretAccessKey": "s3cret"}
+AUTH = {
+    "username": "u",
+    "password": "s3cret",
+    "bearerToken": "t0ken",
+    "apiKey": "k3y",
+    "awsAccessKeyID": "k3y",
+    "awsSecretAccessKey": "s3cret",
+}
 GOOD = {
     "aws-sqs-queue": {"queueURL": "https://sqs.eu-west-1.amazonaws.com/1/a", "awsRegion": "eu-west-1"},
     "cpu": {"value": "60"},
