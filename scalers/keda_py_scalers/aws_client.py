@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioDeferredRefreshableCredentials
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError, NoCredentialsError, ParamValidationError
+from botocore.loaders import create_loader
 from botocore.parsers import ResponseParserError
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable
@@ -28,6 +29,7 @@ from keda_py_scalers.aws_http import Http, place_of
 from keda_py_scalers.transport import tls_context
 
 FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 1.0
 SESSION_NAME: Final = "KEDA"
 """As KEDA calls its sessions: trust policies may name it."""
 _THROTTLING: Final = frozenset(
@@ -79,19 +81,25 @@ class AwsAccount:
             http_session_cls=partial(Http, platform, tls_context(platform, ca="", pair=None, unsafe=False)),
             retries={"total_max_attempts": 1, "mode": "standard"},
         )
-        self._session = self._new_session()
-        self._daemon = self._session
+        self._daemon, own = self._new_session()
+        self._session = self._daemon
         if identity.keys is not None:
             keys = identity.keys
-            self._session.set_credentials(keys.access_key, keys.secret_key, keys.session_token or None)
+            own.set_credentials(keys.access_key, keys.secret_key, keys.session_token or None)
         elif identity.role_arn:
-            self._session = self._new_session()
-            self._session.register_component("credential_provider", _Credentials(self._assume_role))
+            self._session, own = self._new_session()
+            own.register_component("credential_provider", _Credentials(self._assume_role))
 
-    def _new_session(self) -> Any:
-        session = AioSession()
-        session.set_default_client_config(self._config)
-        return session
+    def _new_session(self) -> tuple[Any, Any]:
+        """Return a session, and what it is made of."""
+        made_of = AioSession()
+        made_of.register_component("data_loader", _models())
+        made_of.set_default_client_config(self._config)
+        paths = list(_models().search_paths)
+        session = aioboto3.Session(botocore_session=made_of, region_name=self._region)
+        # Each session adds its own folder, once more, to what is shared here.
+        _models().search_paths[:] = paths
+        return session, made_of
 
     async def keys(self) -> Keys:
         """Return credentials to sign with, replaced before they end; raise `SourceUnavailable` without any."""
@@ -109,7 +117,7 @@ class AwsAccount:
     async def client(self, service: str, *, endpoint: str = "") -> AsyncIterator["Client"]:
         """Open a client; raise `SourceUnavailable` if there are no credentials, or no such region or endpoint."""
         await self.keys()
-        async with _opened(self._session, service, region=self._region, endpoint=endpoint) as opened:
+        async with _opened(self._session, service, endpoint) as opened:
             yield Client(opened, self, seconds=self._seconds)
 
     async def _assume_role(self) -> dict[str, str]:
@@ -121,7 +129,7 @@ class AwsAccount:
         external = {"ExternalId": self._identity.external_id} if self._identity.external_id else {}
         refusals: list[str] = []
         token = _web_identity_token() if self._identity.web_identity else ""
-        async with _opened(self._daemon, "sts", region=self._region) as sts:
+        async with _opened(self._daemon, "sts") as sts:
             if token:
                 try:
                     with in_words("AssumeRoleWithWebIdentity"):
@@ -143,8 +151,8 @@ class Client:
         self._opened = opened
         self._account = account
         self._place = place_of(opened.meta.endpoint_url)
-        # Half of a deadline is left to be answered in.
-        self._pace = Pace(seconds / 2)
+        # What is held back still needs time to be answered in.
+        self._pace = Pace(min(LONGEST_PAUSE, seconds / 2))
 
     async def call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
         """Return the answer to an operation."""
@@ -205,15 +213,18 @@ class _Credentials:
         return AioDeferredRefreshableCredentials(self.refresh, "assume-role")
 
 
+@lru_cache(maxsize=1)
+def _models() -> Any:
+    """Return what reads the library's descriptions of services, and keeps them: 8 MiB, for all identities once."""
+    return create_loader()
+
+
 @asynccontextmanager
-async def _opened(session: Any, service: str, *, region: str, endpoint: str = "") -> AsyncIterator[Any]:
+async def _opened(session: Any, service: str, endpoint: str = "") -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
         with in_words(service):
             try:
-                client = aioboto3.Session(botocore_session=session, region_name=region).client(
-                    service, endpoint_url=endpoint or None
-                )
-                opened = await stack.enter_async_context(client)
+                opened = await stack.enter_async_context(session.client(service, endpoint_url=endpoint or None))
             except InvalidRegionError:
                 raise SourceUnavailable("awsRegion: not the name of a region") from None
             except ValueError:

@@ -117,7 +117,7 @@ def _explained(refused: Refused) -> ScalerError:
 def _count(attributes: Mapping[str, str], name: str) -> int:
     text = attributes.get(name)
     if text is None:
-        raise ScalerError(f"the answer has no {name}")
+        raise ScalerError(f"the answer has no {name}: is that an SQS?")
     if not re.fullmatch(r"[0-9]{1,18}", text):
         raise ScalerError(f"the answer's {name} is no count")
     return int(text)

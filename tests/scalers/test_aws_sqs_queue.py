@@ -1,6 +1,7 @@
 """The length of queues at real servers: what is counted, how it goes wrong, and that many queues are little work."""
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -151,9 +152,9 @@ async def test_only_the_path_of_a_url_says_which_queue(server: str) -> None:
 
 async def test_a_name_is_sent_as_it_is(moto: str) -> None:
     # AWS and moto take it in place of a URL, ElasticMQ does not.
-    async with queue(moto, "orders.fifo-not") as one:
+    async with queue(moto, "orders") as one:
         await one.send(2)
-        assert value(await read(asked(moto, "orders.fifo-not"), seconds=10)) == 2
+        assert value(await read(asked(moto, "orders"), seconds=10)) == 2
 
 
 async def test_the_url_may_be_in_the_targets_environment(server: str) -> None:
@@ -192,7 +193,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 async def test_after_anything_the_value_is_the_servers_count(server: str, steps: list[tuple[str, int]]) -> None:
     sent = delayed = 0
@@ -206,18 +207,17 @@ async def test_after_anything_the_value_is_the_servers_count(server: str, steps:
                 await one.send(count, delay=900)
                 delayed += count
             elif step == "receive":
-                count = min(count, sent)
-                taken += await one.receive(count)
-                sent -= count
+                found = min(count, sent)
+                taken += await one.receive(found)
+                sent -= found
             else:
                 await one.delete(taken[:count])
                 taken = taken[count:]
         counts = await one.counts()
         assert counts == {VISIBLE: sent, IN_FLIGHT: len(taken), DELAYED: delayed}
-        outcome = await read(asked(server, one.url, scaleOnDelayed="true"), seconds=10)
-        assert value(outcome) == sum(counts.values())
-        outcome = await read(asked(server, one.url, scaleOnInFlight="false"), seconds=10)
-        assert value(outcome) == counts[VISIBLE]
+        both = (asked(server, one.url, scaleOnDelayed="true"), asked(server, one.url, scaleOnInFlight="false"))
+        async with asking(*both, seconds=10) as live:
+            assert await values(live) == [sum(counts.values()), counts[VISIBLE]]
 
 
 # --- how it goes wrong ----------------------------------------------------------------------------------------------
@@ -251,11 +251,10 @@ async def test_a_missing_queue_is_one_triggers_failure(server: str) -> None:
         (refused("ExpiredToken", status=403), "does not accept the credentials (ExpiredToken)", True),
         (refused("InvalidClientTokenId", status=403), "does not accept the credentials (InvalidClientTokenId)", True),
         (refused("SignatureDoesNotMatch", message="c4nary"), "does not accept the credentials", True),
-        (silent, "no answer within", False),
         (cut, "broke off its answer", True),
         (dropped, "broke off its answer", True),
         (said(""), "no ApproximateNumberOfMessages", False),
-        (said("<html>c4nary</html>"), "did not answer as AWS does", False),
+        (said("<html>c4nary</html>"), "no ApproximateNumberOfMessages", False),
         (said("[]"), "did not answer as AWS does", False),
         (said("null"), "did not answer as AWS does", False),
         (said('{"Attributes": ["c4nary"]}'), "did not answer as AWS does", False),
@@ -272,7 +271,7 @@ async def test_a_failure_is_told_and_no_value(
 ) -> None:
     async with front(moto) as before:
         before.deed = deed
-        async with asking(asked(before.url, "q"), seconds=1) as (live,):
+        async with asking(asked(before.url, "q"), seconds=20) as (live,):
             outcome = await live.current()
             assert not outcome.readings
             assert why in (outcome.failure or "")
@@ -283,13 +282,22 @@ async def test_a_failure_is_told_and_no_value(
     assert "c4nary" not in (outcome.failure or "") + caplog.text
 
 
+async def test_silence_ends_at_the_deadline(moto: str) -> None:
+    async with front(moto) as before:
+        before.deed = silent
+        outcome = await read(asked(before.url, "q"), seconds=2)
+    assert re.search("within|in time", outcome.failure or "")
+    assert not outcome.readings
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
         ({"awsRegion": "-"}, "awsRegion: not the name of a region"),
         ({"awsEndpoint": "localhost:4566"}, "no URL such as http://host:4566"),
         ({"awsEndpoint": "http://sqs.invalid"}, "sqs.invalid cannot be reached: no such host"),
-        ({"awsEndpoint": f"http://user:c4nary@127.0.0.1:{free_port()}"}, "cannot be reached: connection refused"),
+        ({"awsEndpoint": f"http://user:c4nary@127.0.0.1:{free_port()}"}, "is that the right endpoint?"),
+        ({"awsEndpoint": f"http://127.0.0.1:{free_port()}"}, "cannot be reached: connection refused"),
     ],
 )
 async def test_an_endpoint_that_is_none_is_told(changed: dict[str, str], why: str) -> None:
@@ -341,6 +349,7 @@ async def test_no_connection_is_left_behind(elasticmq: str) -> None:
                 assert (await live.current()).failure is not None
                 before.deed = Front().deed
                 await until_read(live, 1)
+                await asyncio.sleep(0.02)
             assert before.still_open() <= 1
         await asyncio.sleep(0.1)
         assert before.still_open() == 0
@@ -388,7 +397,7 @@ async def test_throttling_costs_some_answers_and_never_the_same(server: str) -> 
 
         before.deed = sixty_a_round
         unread = set(range(100))
-        async with asking(*(asked(before.url, url) for url in urls), seconds=4) as live:
+        async with asking(*(asked(before.url, url) for url in urls), seconds=20) as live:
             until = time.monotonic() + PATIENCE
             while unread:
                 assert time.monotonic() < until, f"never read: {sorted(unread)}"
@@ -406,13 +415,13 @@ async def test_throttling_costs_some_answers_and_never_the_same(server: str) -> 
 
 
 async def test_who_throttles_is_asked_less_and_then_as_before() -> None:
-    pace = Pace(1.5)
+    pace = Pace(1.0)
     waits = []
     for _ in range(8):
         pace.slow_down()
         waits.append(pace.seconds)
     assert waits[:3] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
-    assert waits[-2:] == [1.5, 1.5]
+    assert waits[-2:] == [1.0, 1.0]
     for _ in range(120):
         pace.speed_up()
     assert pace.seconds == 0
