@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -124,15 +125,15 @@ class Front:
         return sum(not transport.is_closing() for transport in self.connections)
 
     @asynccontextmanager
-    async def running(self, behind: str, *, port: int = 0) -> AsyncIterator["Front"]:
+    async def running(self, behind: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator["Front"]:
         """Listen within the block; leaving it closes every connection."""
         self.behind = behind
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
         try:
             async with aiohttp.ClientSession(auto_decompress=False) as self._http:
                 yield self
@@ -150,7 +151,7 @@ def _sent(request: web.Request, body: bytes) -> Sent:
 
 
 @asynccontextmanager
-async def front(behind: str) -> AsyncIterator[Front]:
+async def front(behind: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Front]:
     """Yield a front of a server."""
-    async with Front().running(behind) as standing:
+    async with Front().running(behind, tls=tls) as standing:
         yield standing

@@ -201,15 +201,27 @@ async def test_the_daemon_asks_as_itself(sts: Front, queue: str, pod: PodIdentit
     assert question.signer.startswith("ASIA")
 
 
+async def test_how_a_role_is_taken_is_found_out_each_time(sts: Front) -> None:
+    sts.rewrite = ends_soon
+    sts.deeds["AssumeRoleWithWebIdentity"] = refuse_role(ROLE)
+    account = await open_account(Identity(role_arn=ROLE, web_identity=True), region=REGION, platform=PLATFORM)
+    await account.keys()
+    assert sts.sent[-1].operation == "AssumeRole"
+    del sts.deeds["AssumeRoleWithWebIdentity"]
+    await account.keys()
+    assert (sts.sent[-1].operation, sts.sent[-1].form["RoleArn"]) == ("AssumeRoleWithWebIdentity", ROLE)
+
+
+def ends_soon(answer: bytes) -> bytes:
+    soon = (datetime.now(UTC) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return re.sub(rb"<Expiration>[^<]*", b"<Expiration>" + soon.encode(), answer)
+
+
 async def test_temporary_keys_are_replaced_before_they_end(sts: Front, tmp_path: Path) -> None:
     account = await open_account(Identity(role_arn=ROLE, web_identity=True), region=REGION, platform=PLATFORM)
     first = await account.keys()
     assert await account.keys() == first
     assert sts.asked == {"AssumeRoleWithWebIdentity": 1}
-
-    def ends_soon(text: bytes) -> bytes:
-        soon = (datetime.now(UTC) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return re.sub(rb"<Expiration>[^<]*", b"<Expiration>" + soon.encode(), text)
 
     sts.rewrite = ends_soon
     account = await open_account(Identity(role_arn=ROLE, web_identity=True), region=REGION, platform=PLATFORM)
