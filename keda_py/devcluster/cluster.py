@@ -102,6 +102,8 @@ class DevCluster:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         whole = self._file.with_suffix(".new")
+        # There may be Secrets among them.
+        whole.touch(mode=0o600)
         whole.write_bytes(orjson.dumps(self.store.dump()))
         whole.replace(self._file)
 

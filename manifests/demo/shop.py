@@ -7,7 +7,7 @@ import time
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-FIRST_SECONDS = 4
+FIRST_SECONDS = 2
 EVERY_SECONDS = 60
 BURST = 45
 
