@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,7 @@ _MARKS: Final = {
     Activity.PENDING: ("…", "default"),
     Activity.UNREAD: ("·", "default"),
 }
-_BAR: Final = 12
+_BAR: Final = 14
 _FEWEST_ENTRIES: Final = 4
 
 
@@ -50,10 +51,10 @@ def _head(snapshot: Snapshot, hint: str) -> RenderableType:
 def _objects(scaled: Sequence[ScaledSeen]) -> RenderableType:
     if not scaled:
         return Text("\nThere is no ScaledObject yet: kubectl apply one.\n", "dim")
-    table = Table(expand=True, border_style="dim", header_style="bold", show_lines=True)
+    table = Table(box=box.ROUNDED, expand=True, border_style="dim", header_style="bold", show_lines=True)
     table.add_column("Scaled", ratio=2, overflow="fold")
     table.add_column("Replicas", min_width=_BAR, no_wrap=True)
-    table.add_column("Triggers: value / target", ratio=3, overflow="fold")
+    table.add_column("Triggers: value / target", ratio=4, overflow="fold")
     table.add_column("State", ratio=3, overflow="fold")
     for seen in scaled:
         table.add_row(_name(seen), _replicas(seen.replicas), _triggers(seen.triggers), _state(seen))
@@ -71,7 +72,7 @@ def _replicas(seen: Replicas) -> Text:
     full, whole = ready * _BAR // longest, max(ready, wanted) * _BAR // longest
     bar = Text.assemble(("█" * full, "green"), ("░" * (whole - full), "green"))
     count = Text(words.replicas(seen), "bold" if wanted else "")
-    return Text("\n").join([bar or Text("-", "dim"), count, Text(f"{seen.minimum} to {seen.maximum}", "dim")])
+    return Text("\n").join([bar or Text("-", "dim"), count, Text(f"min {seen.minimum}, max {seen.maximum}", "dim")])
 
 
 def _triggers(seen: Sequence[TriggerSeen]) -> RenderableType:
