@@ -124,5 +124,5 @@ def _hpa(found: dict[str, Any] | None) -> str:
         return "off at zero"
     if active.status != "True":
         return f"cannot scale: {active.message}"
-    bound = f", {limited.message}" if limited is not None and limited.status == "True" else ""
+    bound = f" ({limited.reason})" if limited is not None and limited.status == "True" else ""
     return f"wants {status.get('desiredReplicas', 0)}{bound}"

@@ -108,6 +108,7 @@ class Session:
     def __init__(self, options: Options, folder: Path) -> None:
         self._options = options
         self._kubeconfig = folder / "kubeconfig"
+        self.hint = f"export KUBECONFIG={self._kubeconfig.absolute()}"
         self._now = wall_clock
         self._journal = Journal(self._now)
         self._tell_in_journal()
@@ -161,7 +162,7 @@ class Session:
 
     def _apply(self, path: Path) -> None:
         for line in manifest.apply(self._cluster.api, manifest.read(path)):
-            self._journal.add(str(path), line)
+            self._journal.add("files", f"{path}: {line}")
 
     async def _follow_files(self) -> None:
         while True:
@@ -170,22 +171,25 @@ class Session:
                 try:
                     self._apply(path)
                 except ManifestFileError as error:
-                    self._journal.add("file", str(error), bad=True)
+                    self._journal.add("files", str(error), bad=True)
 
     # --- the view ---------------------------------------------------------------------------------------------------
 
+    def snapshot(self) -> Snapshot:
+        """Return what there is to show now."""
+        return observe(self._cluster.api, self._daemon.live, self._journal.entries, self._now())
+
     async def _show(self) -> None:
         console = Console()
-        hint = f"export KUBECONFIG={self._kubeconfig.absolute()}"
         if self._options.plain or not console.is_terminal or console.is_dumb_terminal:
-            await self._print(hint)
+            await self._print()
             return
         with Screen(console=console, auto_refresh=False) as screen:
-            await self._look(lambda seen: screen.update(View(seen, hint), refresh=True))
+            await self._look(lambda seen: screen.update(View(seen, self.hint), refresh=True))
 
-    async def _print(self, hint: str) -> None:
+    async def _print(self) -> None:
         _say(f"keda-py dev, {WARNING}; Ctrl-C ends it")
-        _say(hint)
+        _say(self.hint)
         before = Snapshot(self._now())
 
         def shown(seen: Snapshot) -> None:
@@ -198,7 +202,7 @@ class Session:
 
     async def _look(self, show: Callable[[Snapshot], None]) -> None:
         while True:
-            show(observe(self._cluster.api, self._daemon.live, self._journal.entries, self._now()))
+            show(self.snapshot())
             await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -43,7 +43,7 @@ def _head(snapshot: Snapshot, hint: str) -> RenderableType:
     head = Table.grid(expand=True)
     head.add_column(ratio=1)
     head.add_column(justify="right")
-    title = Text.assemble(("keda-py dev", "bold"), (f"  {WARNING}", "yellow"))
+    title = Text.assemble(("keda-py dev", "bold"), "  ", (WARNING, "yellow"))
     head.add_row(title, Text(f"{snapshot.at:%H:%M:%S} UTC", "dim"))
     return Group(head, Text(hint, "cyan", overflow="fold")) if hint else head
 
@@ -52,7 +52,7 @@ def _objects(scaled: Sequence[ScaledSeen]) -> RenderableType:
     if not scaled:
         return Text("\nThere is no ScaledObject yet: kubectl apply one.\n", "dim")
     table = Table(box=box.ROUNDED, expand=True, border_style="dim", header_style="bold", show_lines=True)
-    table.add_column("Scaled", ratio=2, overflow="fold")
+    table.add_column("Scaled object", max_width=40, overflow="fold")
     table.add_column("Replicas", min_width=_BAR, no_wrap=True)
     table.add_column("Triggers: value / target", ratio=4, overflow="fold")
     table.add_column("State", ratio=3, overflow="fold")
@@ -91,7 +91,7 @@ def _triggers(seen: Sequence[TriggerSeen]) -> RenderableType:
 def _state(seen: ScaledSeen) -> Text:
     # What a trigger tells itself needs no second telling.
     problem = "" if any(trigger.failure for trigger in seen.triggers) else seen.problem
-    lines = [Text(problem or seen.state, "red" if seen.problem else "")]
+    lines = [Text(problem or seen.state, "red" if problem else "")]
     if seen.cooldown is not None:
         lines.append(Text(words.cooldown(seen.cooldown), "yellow"))
     if seen.hpa:
@@ -100,10 +100,10 @@ def _state(seen: ScaledSeen) -> Text:
 
 
 def _happened(entries: Sequence[Entry]) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(style="dim", width=8)
+    grid.add_column(width=8, no_wrap=True, overflow="ellipsis")
+    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for entry in entries:
         grid.add_row(f"{entry.at:%H:%M:%S}", Text(entry.who, "cyan"), Text(entry.text, "yellow" if entry.bad else ""))
     return grid
