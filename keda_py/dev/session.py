@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvloop
@@ -126,6 +126,7 @@ class Session:
         client = Client(LocalTransport(self._cluster.api))
         self._daemon = Daemon(settings, Registry.installed(), client, now=self._now, chance=chance)
         self._files = Watched(options.files)
+        self._applied: dict[Path, list[dict[str, Any]]] = {}
 
     def _tell_in_journal(self) -> None:
         structlog.configure(
@@ -161,8 +162,12 @@ class Session:
     # --- files ------------------------------------------------------------------------------------------------------
 
     def _apply(self, path: Path) -> None:
-        for line in manifest.apply(self._cluster.api, manifest.read(path)):
+        documents = manifest.read(path)
+        # What is as it was is left alone: a Deployment's replicas are not set back when its ScaledObject is edited.
+        before = self._applied.get(path, [])
+        for line in manifest.apply(self._cluster.api, [one for one in documents if one.content not in before]):
             self._journal.add("files", f"{path}: {line}")
+        self._applied[path] = [one.content for one in documents]
 
     async def _follow_files(self) -> None:
         while True:

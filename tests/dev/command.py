@@ -41,8 +41,8 @@ class Dev:
         """Wait until a text was printed so often."""
         self.wait_until(lambda: self.said().count(text) >= times, text)
 
-    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
-        until = time.monotonic() + SECONDS
+    def wait_until(self, holds: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
+        until = time.monotonic() + seconds
         while not holds():
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < until, f"{what!r} did not come: {self.said()}"
