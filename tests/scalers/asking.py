@@ -24,7 +24,7 @@ class Asked:
 
 @asynccontextmanager
 async def asking(
-    *asked: Asked, kubernetes: Any = None, seconds: float = 1.0, **platform: Any
+    *asked: Asked, kubernetes: Any = None, seconds: float = 20.0, **platform: Any
 ) -> AsyncIterator[list[LiveTrigger]]:
     """Yield the triggers at work; `current()` reads one."""
     about = Platform(lambda: datetime.now(UTC), kubernetes, http_timeout=timedelta(seconds=seconds), **platform)
