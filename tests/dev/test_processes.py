@@ -26,12 +26,12 @@ def test_a_process_starts_and_stops_with_the_number(tmp_path: Path, source_file:
     source, manifest = source_file
     with dev(tmp_path, "--run-processes", "--hpa-sync=1s", manifest) as running:
         running.wait_for("worker: -  0/0 ready; metrics-api 0 / 5 per replica; triggers are not active")
-        assert len(running.workers()) == 0
+        running.wait_until(lambda: len(running.workers()) == 0, "0 workers")
         source.values["orders"] = 9
         running.wait_for("keda-py: Deployment/worker 0 -> 1: triggers are active (s0-metric-api-value)")
         running.wait_for("HPA: keda-hpa-worker -> 2: external metric above target")
         running.wait_for("worker: ##  2/2 ready; metrics-api 9 / 5 per replica; triggers are active")
-        assert len(running.workers()) == 2
+        running.wait_until(lambda: len(running.workers()) == 2, "2 workers")
         source.faults["orders"] = "500"
         running.wait_for("worker: ##  2/2 ready; metrics-api failing")
         assert len(running.workers()) == 2, "an unknown is not a zero"
@@ -39,7 +39,7 @@ def test_a_process_starts_and_stops_with_the_number(tmp_path: Path, source_file:
         source.values["orders"] = 0
         running.wait_for("2 -> 0: triggers were inactive for the whole cooldown")
         running.wait_for("worker: -  0/0 ready", times=3)
-        assert len(running.workers()) == 0
+        running.wait_until(lambda: len(running.workers()) == 0, "0 workers")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -48,7 +48,7 @@ def test_a_signal_ends_the_processes_too(tmp_path: Path, source_file: tuple[Sour
     source.values["orders"] = 1
     with dev(tmp_path, "--run-processes", manifest) as running:
         running.wait_for("worker: #  1/1 ready")
-        assert len(running.workers()) == 1
+        running.wait_until(lambda: len(running.workers()) == 1, "1 workers")
         assert running.end(number) == 0
         assert running.left() == []
         assert running.said().rstrip().endswith("stopped; nothing is left behind")

@@ -46,7 +46,7 @@ def test_an_object_with_its_triggers_replicas_and_hpa() -> None:
         "● rabbitmq orders  23 / 5 per replica",
         "triggers are active",
         "HPA wants 5",
-        "12:00:00 keda-py Deployment/worker 0 -> 1: triggers are active",
+        "12:00:00 keda-py  Deployment/worker 0 -> 1: triggers are active",
     ):
         assert part in text, text
 
