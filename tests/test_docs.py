@@ -15,7 +15,7 @@ from keda_py.parameter import declared_parameters
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 REGISTRY = Registry.installed()
-PAGES = {"cpu": "cpu-memory", "memory": "cpu-memory"}
+PAGES = {"apache-kafka": "kafka", "cpu": "cpu-memory", "memory": "cpu-memory"}
 
 
 @pytest.mark.parametrize("trigger_type", REGISTRY.types)

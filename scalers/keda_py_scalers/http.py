@@ -144,6 +144,14 @@ class Get:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
+class StatusError(ScalerError):
+    """An answer that is no success; `status` is its HTTP status."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class HttpConnection:
     """A pooled client with one identity."""
 
@@ -161,15 +169,15 @@ class HttpConnection:
 
     async def get(self, question: Get) -> bytes:
         """Return the body of a successful answer; raise `SourceUnavailable` if there was none, else `ScalerError`."""
-        token = await self._bearer()
+        token = await self.bearer()
         status, body = await self._send(question, token)
         if status == httpx.codes.UNAUTHORIZED and token:
             # Revoked before its time. Who finds out first drops it; the others must not drop the one that follows.
             if self._token == token:
                 self._token = ""
-            status, body = await self._send(question, await self._bearer())
+            status, body = await self._send(question, await self.bearer())
         if not httpx.codes.is_success(status):
-            raise ScalerError(f"{origin(question.url)} answered {status}{self._quoted(body)}")
+            raise StatusError(f"{origin(question.url)} answered {status}{self._quoted(body)}", status)
         return body
 
     async def _send(self, question: Get, token: str) -> tuple[int, bytes]:
@@ -230,7 +238,7 @@ class HttpConnection:
             failure = SourceUnavailable if _place(request.url) in self._own else ScalerError
             raise failure(f"{_place(request.url)}: {_reason(error)}") from None
 
-    async def _bearer(self) -> str:
+    async def bearer(self) -> str:
         """Return a token of the OAuth 2 client credentials grant, asked for once until it is about to end; or none."""
         if "oauth" not in self._meta.auth_modes:
             return ""
