@@ -57,7 +57,8 @@ def invalid(kind: Kind, name: str, causes: list[tuple[str, str]]) -> Refusal:
     listed = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
     title = f"{kind.resource.kind}.{kind.resource.group}".rstrip(".")
     fields = [{"message": words, "field": path} for path, words in causes]
-    return Refusal(422, "Invalid", f'{title} "{name}" is invalid: {listed}', name=name, causes=fields)
+    message, what = f'{title} "{name}" is invalid: {listed}', kind.resource.kind
+    return Refusal(422, "Invalid", message, name=name, group=kind.resource.group, kind=what, causes=fields)
 
 
 def bad_request(message: str) -> Refusal:
