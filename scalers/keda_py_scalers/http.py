@@ -144,6 +144,14 @@ class Get:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
+class StatusError(ScalerError):
+    """An answer that is no success; `status` is its HTTP status."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class HttpConnection:
     """A pooled client with one identity."""
 
@@ -169,7 +177,7 @@ class HttpConnection:
                 self._token = ""
             status, body = await self._send(question, await self.bearer())
         if not httpx.codes.is_success(status):
-            raise ScalerError(f"{origin(question.url)} answered {status}{self._quoted(body)}")
+            raise StatusError(f"{origin(question.url)} answered {status}{self._quoted(body)}", status)
         return body
 
     async def _send(self, question: Get, token: str) -> tuple[int, bytes]:

@@ -20,6 +20,7 @@ GOOD = {
     "kubernetes-workload": {"podSelector": "app=web", "value": "2"},
     "metrics-api": {"url": "http://a/b", "valueLocation": "c", "targetValue": "1", "authModes": "basic"},
     "prometheus": {"serverAddress": "http://a", "query": "up", "threshold": "1", "authModes": "basic"},
+    "rabbitmq": {"host": "amqps://a", "queueName": "b", "mode": "QueueLength", "value": "1"},
 }
 
 
@@ -35,7 +36,7 @@ def test_every_scaler_keeps_it(trigger_type: str) -> None:
     )
 
 
-@pytest.mark.parametrize("trigger_type", ["prometheus", "metrics-api", "kafka", "apache-kafka"])
+@pytest.mark.parametrize("trigger_type", ["prometheus", "metrics-api", "kafka", "apache-kafka", "rabbitmq"])
 def test_other_credentials_are_another_source(trigger_type: str) -> None:
     scaler = REGISTRY.load(trigger_type)
     keys = set()
