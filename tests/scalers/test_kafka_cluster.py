@@ -13,11 +13,11 @@ from tests.brokers.kafka_admin import Admin, administered
 
 from .asking import Asked, asking, value
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 """Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 PARTITIONS, GROUPS = 6, 12
 RIGHT = 3 * PARTITIONS
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 CLIENTS = "CLIENTS"
 """What brokers say to each other goes over another listener."""
 
