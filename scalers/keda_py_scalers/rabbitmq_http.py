@@ -16,17 +16,21 @@ import httpx
 
 from keda_py.scaler import AUTH, Platform, ScalerError, SourceUnavailable, Trigger, param
 from keda_py_scalers.http import Get, HttpConnection, HttpMetadata, HttpScaler, StatusError
-from keda_py_scalers.rabbitmq_rule import COLUMNS, Address, Question, QueueState, queue_state
+from keda_py_scalers.rabbitmq_rule import (
+    COLUMNS,
+    PATIENCE,
+    Address,
+    Answer,
+    Question,
+    SilenceError,
+    queue_state,
+)
 from keda_py_scalers.transport import tls_context
 
 LARGEST_PAGE: Final = 500
 """The broker refuses larger pages."""
 PAGE_COST: Final = 16
 """A page of the list costs about as much as so many single questions."""
-PATIENCE: Final = 0.8
-"""The part of its time after which a question has failed, before the whole batch would."""
-
-Answer = Sequence[QueueState] | ScalerError
 
 
 class ManagementMetadata(HttpMetadata):
@@ -79,7 +83,7 @@ class ManagementConnection:
                 # Slow, or shorter than a moment ago: whom the list does not tell of is asked for by itself.
                 pass
         answers = await asyncio.gather(*(self._answer(question, listed) for question in questions))
-        if all(isinstance(answer, _SilenceError) for answer in answers):
+        if all(isinstance(answer, SilenceError) for answer in answers):
             raise SourceUnavailable(f"{self._address} does not answer")
         return answers
 
@@ -94,7 +98,7 @@ class ManagementConnection:
                     await self._check_rates()
                 return [queue_state(queue) for queue in found]
         except TimeoutError:
-            return _SilenceError(f"no answer within {question.seconds * PATIENCE:g} s")
+            return SilenceError(question)
         except ScalerError as error:
             return error
 
@@ -164,7 +168,3 @@ class ManagementConnection:
         if not isinstance(answer, dict):
             raise ScalerError(f"{self._address} does not answer as a management API does: is host right?")
         return answer
-
-
-class _SilenceError(ScalerError):
-    """A question's time passed."""
