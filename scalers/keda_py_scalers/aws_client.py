@@ -30,6 +30,7 @@ from keda_py_scalers.transport import tls_context
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
+"""Up to how many seconds a call holds back after the first throttled answer, and after many."""
 SESSION_NAME: Final = "KEDA"
 """As KEDA calls its sessions: trust policies may name it."""
 _THROTTLING: Final = frozenset(
@@ -77,8 +78,9 @@ class AwsAccount:
         self._identity = identity
         self._region = region
         self._seconds = platform.http_timeout.total_seconds()
+        tls = tls_context(platform, ca=_file_of("AWS_CA_BUNDLE"), pair=None, unsafe=False)
         self._config = _Config(
-            http_session_cls=partial(Http, platform, tls_context(platform, ca="", pair=None, unsafe=False)),
+            http_session_cls=partial(Http, platform, tls),
             retries={"total_max_attempts": 1, "mode": "standard"},
         )
         self._daemon, own = self._new_session()
@@ -128,7 +130,8 @@ class AwsAccount:
         session = {"RoleArn": self._identity.role_arn, "RoleSessionName": SESSION_NAME}
         external = {"ExternalId": self._identity.external_id} if self._identity.external_id else {}
         refusals: list[str] = []
-        token = _web_identity_token() if self._identity.web_identity else ""
+        # Read anew each time: Kubernetes renews it.
+        token = _file_of("AWS_WEB_IDENTITY_TOKEN_FILE") if self._identity.web_identity else ""
         async with _opened(self._daemon, "sts") as sts:
             if token:
                 try:
@@ -232,9 +235,9 @@ async def _opened(session: Any, service: str, endpoint: str = "") -> AsyncIterat
         yield opened
 
 
-def _web_identity_token() -> str:
-    """Return the daemon's own token, read anew each time because Kubernetes renews it; empty if it has none."""
-    path = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")
+def _file_of(variable: str) -> str:
+    """Return what is in the file that a variable of the daemon's environment names; empty without one."""
+    path = os.environ.get(variable)
     try:
         return Path(path).read_text().strip() if path else ""
     except OSError:
@@ -273,7 +276,7 @@ def in_words(place: str) -> Iterator[None]:
         ) from None
     except BotoCoreError as error:
         raise SourceUnavailable(f"{place}: {type(error).__name__}") from None
-    except (ResponseParserError, AttributeError, KeyError, TypeError, ValueError):
+    except (ResponseParserError, AttributeError, KeyError, RuntimeError, TypeError, ValueError):
         raise ScalerError(f"{place} did not answer as AWS does: is that the right endpoint?") from None
 
 

@@ -15,6 +15,7 @@ from keda_py_scalers.aws import Identity, Keys, identity_of, open_account
 from keda_py_scalers.aws_sqs_queue import AwsSqsQueueScaler
 
 from keda_py.scaler import Inputs, Platform, PodIdentity, ScalerError, SourceUnavailable, Trigger
+from keda_py.testing import FakeKubernetes
 from tests.brokers.sqs import REGION, client, moto
 from tests.brokers.sqs_front import Front, cut, front, refused, said
 
@@ -22,7 +23,7 @@ from .asking import Asked, asking, read, value
 
 ROLE = "arn:aws:iam::123456789012:role/orders"
 ORACLE = Path(__file__).parents[1] / "oracle" / "scaler-parse.jsonl"
-PLATFORM = Platform(lambda: datetime.now(UTC), None, http_timeout=timedelta(seconds=10))  # type: ignore[arg-type]  # nobody asks the cluster
+PLATFORM = Platform(lambda: datetime.now(UTC), FakeKubernetes(), http_timeout=timedelta(seconds=10))
 
 # --- what a manifest says -------------------------------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ def asked(queue: str, auth: dict[str, str] | None = None, pod: PodIdentity | Non
 
 
 async def test_static_keys_sign(sts: Front, queue: str) -> None:
-    assert value(await read(asked(queue, KEYS), seconds=10)) == 1
+    assert value(await read(asked(queue, KEYS))) == 1
     (sent,) = sts.sent
     assert (sent.operation, sent.signer) == ("GetQueueAttributes", "k")
     assert sent.headers["X-Amz-Security-Token"] == "t"
@@ -148,7 +149,7 @@ async def test_static_keys_sign(sts: Front, queue: str) -> None:
 
 async def test_a_role_is_taken_with_the_daemons_own_token(sts: Front, queue: str) -> None:
     pod = PodIdentity("aws", role_arn=ROLE, external_id="e1")
-    assert value(await read(asked(queue, pod=pod), seconds=10)) == 1
+    assert value(await read(asked(queue, pod=pod))) == 1
     role, question = sts.sent
     assert role.operation == "AssumeRoleWithWebIdentity"
     assert role.form["RoleArn"] == ROLE
@@ -163,7 +164,7 @@ async def test_a_role_is_taken_with_the_daemons_own_token(sts: Front, queue: str
 async def test_a_role_that_the_token_does_not_get_is_assumed(sts: Front, queue: str) -> None:
     sts.deeds["AssumeRoleWithWebIdentity"] = refuse_role(ROLE)
     pod = PodIdentity("aws", role_arn=ROLE, external_id="e1")
-    assert value(await read(asked(queue, pod=pod), seconds=10)) == 1
+    assert value(await read(asked(queue, pod=pod))) == 1
     theirs, daemons, role, question = sts.sent
     assert theirs.form["RoleArn"] == ROLE
     assert daemons.form["RoleArn"].endswith("role/keda")
@@ -186,7 +187,7 @@ def sts_error(code: str, message: str = "c4nary") -> Any:
 
 
 async def test_a_role_of_the_parameters_is_assumed_by_whoever_the_daemon_is(sts: Front, queue: str) -> None:
-    assert value(await read(asked(queue, {"awsRoleArn": ROLE}), seconds=10)) == 1
+    assert value(await read(asked(queue, {"awsRoleArn": ROLE}))) == 1
     daemons, role, _ = sts.sent
     assert (daemons.operation, daemons.form["RoleArn"][-5:]) == ("AssumeRoleWithWebIdentity", "/keda")
     assert (role.operation, role.form["RoleArn"], "ExternalId" in role.form) == ("AssumeRole", ROLE, False)
@@ -195,7 +196,7 @@ async def test_a_role_of_the_parameters_is_assumed_by_whoever_the_daemon_is(sts:
 @pytest.mark.parametrize("pod", [PodIdentity("aws"), PodIdentity("none")])
 async def test_the_daemon_asks_as_itself(sts: Front, queue: str, pod: PodIdentity) -> None:
     owner = {} if pod else {"identityOwner": "operator"}
-    assert value(await read(asked(queue, pod=pod, **owner), seconds=10)) == 1
+    assert value(await read(asked(queue, pod=pod, **owner))) == 1
     daemons, question = sts.sent
     assert daemons.form["RoleArn"].endswith("role/keda")
     assert question.signer.startswith("ASIA")
@@ -253,7 +254,7 @@ async def test_a_role_that_is_not_to_be_had_is_told_without_a_secret(
     caplog.set_level(logging.DEBUG)
     sts.deed = deed
     pod = PodIdentity("aws", role_arn=ROLE, external_id="c4nary-external")
-    async with asking(asked(queue, pod=pod), seconds=10) as (live,):
+    async with asking(asked(queue, pod=pod)) as (live,):
         outcome = await live.current()
         assert outcome.failure is not None
         assert re.search(why, outcome.failure, re.DOTALL)
@@ -267,9 +268,9 @@ async def test_a_role_that_is_not_to_be_had_is_told_without_a_secret(
 async def test_a_daemon_without_an_identity_says_so(sts: Front, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ROLE_ARN")
     monkeypatch.delenv("AWS_WEB_IDENTITY_TOKEN_FILE")
-    outcome = await read(asked(queue, identityOwner="operator"), seconds=10)
+    outcome = await read(asked(queue, identityOwner="operator"))
     assert "the daemon has no AWS credentials" in (outcome.failure or "")
-    outcome = await read(asked(queue, {"awsRoleArn": ROLE}), seconds=10)
+    outcome = await read(asked(queue, {"awsRoleArn": ROLE}))
     assert "the daemon has no AWS credentials" in (outcome.failure or "")
 
 
@@ -278,11 +279,16 @@ async def test_no_secret_is_logged_on_the_way_to_an_answer(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     given: list[bytes] = []
-    sts.rewrite = lambda text: given.append(text) or text  # type: ignore[func-returns-value]  # keeps and passes on
+
+    def kept(answer: bytes) -> bytes:
+        given.append(answer)
+        return answer
+
+    sts.rewrite = kept
     auth = {"awsAccessKeyID": "c4nary", "awsSecretAccessKey": "c4nary", "awsSessionToken": "c4nary"}
     pod = PodIdentity("aws", role_arn=ROLE, external_id="c4nary")
     for one in (asked(queue, auth), asked(queue, pod=pod), asked(queue + "-none", auth)):
-        await read(one, seconds=10)
+        await read(one)
     secrets = [found.decode() for text in given for found in re.findall(rb"<SecretAccessKey>([^<]+)", text)]
     assert secrets
     for secret in [*secrets, "c4nary"]:
@@ -291,6 +297,6 @@ async def test_no_secret_is_logged_on_the_way_to_an_answer(
 
 async def test_messages_of_aws_are_not_quoted(sts: Front, queue: str) -> None:
     sts.deed = refused("SignatureDoesNotMatch", message="x-amz-security-token:c4nary")
-    outcome = await read(asked(queue, KEYS), seconds=10)
+    outcome = await read(asked(queue, KEYS))
     assert "does not accept the credentials (SignatureDoesNotMatch)" in (outcome.failure or "")
     assert "c4nary" not in (outcome.failure or "")

@@ -132,7 +132,7 @@ async def test_visible_in_flight_and_delayed_are_added_up_as_wanted(server: str)
             ({"scaleOnDelayed": "true"}, 5 + 2 + 4),
             ({"scaleOnInFlight": "false", "scaleOnDelayed": "true"}, 5 + 4),
         ]
-        async with asking(*(asked(before.url, one.url, **more) for more, _ in wanted), seconds=10) as live:
+        async with asking(*(asked(before.url, one.url, **more) for more, _ in wanted)) as live:
             assert await values(live) == [length for _, length in wanted]
     assert before.asked == {"GetQueueAttributes": 1}
 
@@ -141,7 +141,7 @@ async def test_activation_is_strictly_above_its_threshold(server: str) -> None:
     async with queue(server) as one:
         await one.send(3)
         for threshold, active in (("2", True), ("3", False)):
-            outcome = await read(asked(server, one.url, activationQueueLength=threshold), seconds=10)
+            outcome = await read(asked(server, one.url, activationQueueLength=threshold))
             assert (value(outcome), outcome.active) == (3, active)
 
 
@@ -150,14 +150,14 @@ async def test_only_the_path_of_a_url_says_which_queue(server: str) -> None:
         await one.send(1)
         account, name = one.url.split("/")[-2:]
         away = f"https://sqs.{REGION}.amazonaws.com/{account}/{name}"
-        assert value(await read(asked(server, away), seconds=10)) == 1
+        assert value(await read(asked(server, away))) == 1
 
 
 async def test_a_name_is_sent_as_it_is(moto: str) -> None:
     # AWS and moto take it in place of a URL, ElasticMQ does not.
     async with queue(moto, "orders") as one:
         await one.send(2)
-        assert value(await read(asked(moto, "orders"), seconds=10)) == 2
+        assert value(await read(asked(moto, "orders"))) == 2
 
 
 async def test_the_url_may_be_in_the_targets_environment(server: str) -> None:
@@ -166,7 +166,7 @@ async def test_the_url_may_be_in_the_targets_environment(server: str) -> None:
         given = {"queueURLFromEnv": "QUEUE", "awsRegion": REGION, "awsEndpoint": server}
         env = {"QUEUE": one.url, "KEY": "AKIDTESTS", "SECRET": "c4nary"}
         keys = {"awsAccessKeyIDFromEnv": "KEY", "awsSecretAccessKeyFromEnv": "SECRET"}
-        assert value(await read(Asked(AwsSqsQueueScaler, given | keys, env=env), seconds=10)) == 1
+        assert value(await read(Asked(AwsSqsQueueScaler, given | keys, env=env))) == 1
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ async def test_after_anything_the_value_is_the_servers_count(server: str, steps:
         counts = await one.counts()
         assert counts == {VISIBLE: sent, IN_FLIGHT: len(taken), DELAYED: delayed}
         both = (asked(server, one.url, scaleOnDelayed="true"), asked(server, one.url, scaleOnInFlight="false"))
-        async with asking(*both, seconds=10) as live:
+        async with asking(*both) as live:
             assert await values(live) == [sum(counts.values()), counts[VISIBLE]]
 
 
@@ -230,7 +230,7 @@ async def test_a_missing_queue_is_one_triggers_failure(server: str) -> None:
     async with queue(server) as one, front(server) as before:
         await one.send(1)
         missing = asked(before.url, f"{one.url}-none")
-        async with asking(missing, asked(before.url, one.url), seconds=10) as (nowhere, there):
+        async with asking(missing, asked(before.url, one.url)) as (nowhere, there):
             for _ in range(2):
                 outcome = await nowhere.current()
                 assert "no such queue; is queueURL right, and is awsRegion" in (outcome.failure or "")
@@ -274,7 +274,7 @@ async def test_a_failure_is_told_and_no_value(
 ) -> None:
     async with front(moto) as before:
         before.deed = deed
-        async with asking(asked(before.url, "q"), seconds=20) as (live,):
+        async with asking(asked(before.url, "q")) as (live,):
             outcome = await live.current()
             assert not outcome.readings
             assert why in (outcome.failure or "")
@@ -304,7 +304,7 @@ async def test_silence_ends_at_the_deadline(moto: str) -> None:
     ],
 )
 async def test_an_endpoint_that_is_none_is_told(changed: dict[str, str], why: str) -> None:
-    outcome = await read(asked("http://127.0.0.1", "q", **changed), seconds=10)
+    outcome = await read(asked("http://127.0.0.1", "q", **changed))
     assert why in (outcome.failure or "")
     assert "c4nary" not in (outcome.failure or "")
 
@@ -319,7 +319,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_no_failure(moto: str) -
             return await deed(request) if deed else None
 
         before.deed = the_first_is_dropped
-        assert value(await read(asked(before.url, one.url), seconds=10)) == 1
+        assert value(await read(asked(before.url, one.url))) == 1
     assert before.asked["GetQueueAttributes"] == 2
 
 
@@ -330,7 +330,7 @@ async def test_a_server_that_died_is_read_again_when_it_is_back(name: str, tmp_p
         async with queue(server, "back") as one:
             await one.send(3)
             url = one.url
-    async with asking(asked(f"http://127.0.0.1:{port}", url), seconds=10) as (live,):
+    async with asking(asked(f"http://127.0.0.1:{port}", url)) as (live,):
         assert (await live.current()).failure is not None
         with SERVERS[name](tmp_path, port=port) as server:
             async with queue(server, "back") as one:
@@ -346,7 +346,7 @@ async def test_a_server_that_died_is_read_again_when_it_is_back(name: str, tmp_p
 async def test_no_connection_is_left_behind(elasticmq: str) -> None:
     async with queue(elasticmq) as one, front(elasticmq) as before:
         await one.send(1)
-        async with asking(*[asked(before.url, one.url)], seconds=10) as (live,):
+        async with asking(*[asked(before.url, one.url)]) as (live,):
             for deed in [cut, refused("ExpiredToken"), said("<html>"), refused("SlowDown", status=503), dropped] * 2:
                 before.deed = deed
                 assert (await live.current()).failure is not None
@@ -366,16 +366,18 @@ def server_tls(own: Bundle, folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_an_endpoints_certificate_is_checked(moto: str, tmp_path: Path) -> None:
+async def test_an_endpoints_certificate_is_checked(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = renewed(None, ["localhost"], datetime.now(UTC))
     assert own is not None
     (tmp_path / "ca.crt").write_bytes(own.authority)
     async with queue(moto) as one, front(moto, tls=server_tls(own, tmp_path)) as before:
         await one.send(1)
         there = asked(before.url.replace("127.0.0.1", "localhost"), one.url)
-        assert "its certificate is not trusted" in str((await read(there, seconds=10)).failure)
+        assert "its certificate is not trusted" in str((await read(there)).failure)
         assert not before.sent
-        assert value(await read(there, seconds=10, ca_paths=(str(tmp_path / "ca.crt"),))) == 1
+        assert value(await read(there, ca_paths=(str(tmp_path / "ca.crt"),))) == 1
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.crt"))
+        assert value(await read(there)) == 1
 
 
 # --- many queues ----------------------------------------------------------------------------------------------------
@@ -401,7 +403,7 @@ async def test_two_hundred_queues_share_one_client(server: str) -> None:
     urls = await queues(server, 200)
     async with front(server) as before:
         before.pause = 0.01
-        async with asking(*(asked(before.url, url) for url in urls), seconds=30) as live:
+        async with asking(*(asked(before.url, url) for url in urls)) as live:
             for _ in range(2):
                 assert await values(live) == [length(number) for number in range(200)]
                 await asyncio.sleep(0.02)
@@ -422,7 +424,7 @@ async def test_throttling_costs_some_answers_and_never_the_same(server: str) -> 
 
         before.deed = every_other
         unread = set(range(40))
-        async with asking(*(asked(before.url, url) for url in urls), seconds=20) as live:
+        async with asking(*(asked(before.url, url) for url in urls)) as live:
             until = time.monotonic() + PATIENCE
             while unread:
                 assert time.monotonic() < until, f"never read: {sorted(unread)}"
