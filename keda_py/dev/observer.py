@@ -13,9 +13,9 @@ from keda_py.dev.snapshot import Activity, Entry, Measure, Replicas, ScaledSeen,
 from keda_py.devcluster import scale
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.store import Object
-from keda_py.engine.live import Key, Live
-from keda_py.engine.scaled_object import target_of
-from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
+from keda_py.engine.live import AnyTrigger, Key, Live
+from keda_py.engine.target import target_of
+from keda_py.engine.trigger import BrokenTrigger, LiveTrigger, WaitingTrigger
 from keda_py.naming import Condition, Reason, indexed
 from keda_py.quantity import parse
 from keda_py.scaler import ExternalSpec, MetricSpec
@@ -82,9 +82,11 @@ def _cooldown_left(scaled_object: ScaledObject, live: Live, now: datetime) -> ti
     return max(cooled_down_at(situation) - now, timedelta(0))
 
 
-def _trigger(trigger: LiveTrigger | BrokenTrigger) -> TriggerSeen:
+def _trigger(trigger: AnyTrigger) -> TriggerSeen:
     if isinstance(trigger, BrokenTrigger):
         return TriggerSeen(trigger.type, Activity.FAILING, failure=str(trigger.error))
+    if isinstance(trigger, WaitingTrigger):
+        return TriggerSeen(trigger.type, Activity.PENDING)
     own = trigger.scaler.trigger
     label = f"{own.type} {own.name}" if own.name else own.type
     measures = tuple(_measure(trigger, spec) for spec in trigger.specs)
