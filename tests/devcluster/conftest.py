@@ -1,0 +1,69 @@
+"""Every test of the API's behaviour runs twice: against the embedded cluster, and against the real control plane."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane.cluster import Cluster
+
+from .side import Side, at, embedded, real
+from .widget import CRDS_PATH, WIDGETS, definition
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def embedded_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    kubectl = shutil.which("kubectl") or "kubectl"
+    with embedded(tmp_path_factory.mktemp("embedded"), Path(kubectl)) as side:
+        _prepare(side)
+        yield side
+
+
+@pytest.fixture(scope="session")
+def real_side(control_plane: Cluster) -> Iterator[Side]:
+    side = real(control_plane.kubeconfig, control_plane.bin / "kubectl")
+    _prepare(side)
+    yield side
+    side.ask("DELETE", f"{CRDS_PATH}/{WIDGETS}.test.example")
+
+
+def _prepare(side: Side) -> None:
+    side.ask("POST", CRDS_PATH, definition())
+    side.until(lambda: side.ask("GET", f"/apis/test.example/v1/{WIDGETS}").code == 200, "widgets are served")
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.e2e)])
+def side(request: pytest.FixtureRequest) -> Side:
+    found: Side = request.getfixturevalue(f"{request.param}_side")
+    return found
+
+
+@pytest.fixture
+def space(side: Side) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"space-{next(_NUMBERS)}"
+    side.make("/api/v1/namespaces", {"metadata": {"name": name}})
+    yield name
+    side.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def maps(space: str) -> str:
+    """The path of the ConfigMaps in the test's namespace."""
+    return at("v1", space, "configmaps")
+
+
+@pytest.fixture
+def widgets(space: str) -> str:
+    """The path of the custom resources in the test's namespace."""
+    return at("test.example/v1", space, WIDGETS)
+
+
+@pytest.fixture
+def deployments(space: str) -> str:
+    """The path of the Deployments in the test's namespace."""
+    return at("apps/v1", space, "deployments")
