@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +69,9 @@ class Side:
             return http.client.HTTPSConnection(host, timeout=seconds, context=self.tls)
         return http.client.HTTPConnection(host, timeout=seconds)
 
-    def ask(self, method: str, path: str, body: Any = None, *, type_: str = JSON, accept: str = JSON, **params: Any) -> Said:
+    def ask(
+        self, method: str, path: str, body: Any = None, *, type_: str = JSON, accept: str = JSON, **params: Any
+    ) -> Said:
         """Make a request."""
         target = f"{path}?{urlencode(params)}" if params else path
         with closing(self._connect(DEADLINE)) as connection:
@@ -160,7 +162,7 @@ def embedded(folder: Path, kubectl: Path, *, sync_seconds: float = 1.0) -> Itera
     thread.start()
     try:
         assert ready.wait(DEADLINE)
-        cluster, port, task = made
+        cluster, port = made[:2]
         url = f"http://127.0.0.1:{port}"
         kubeconfig = folder / "embedded.kubeconfig"
         kubeconfig.write_text(yaml.safe_dump(_kubeconfig(url)))

@@ -23,6 +23,8 @@ def test_merge_patch(side: Side, widgets: str) -> None:
     [
         ([{"op": "add", "path": "/data/b", "value": "2"}], {"a": "1", "b": "2"}),
         ([{"op": "replace", "path": "/data/a", "value": "2"}], {"a": "2"}),
+        # RFC 6902 would refuse it.
+        ([{"op": "replace", "path": "/data/none", "value": "1"}], {"a": "1", "none": "1"}),
         ([{"op": "remove", "path": "/data/a"}, {"op": "add", "path": "/data/x~1y", "value": "1"}], {"x/y": "1"}),
         ([{"op": "move", "from": "/data/a", "path": "/data/b"}], {"b": "1"}),
         ([{"op": "copy", "from": "/data/a", "path": "/data/b"}], {"a": "1", "b": "1"}),
@@ -45,7 +47,8 @@ def test_json_patch(side: Side, maps: str, operations: list[Any], data: dict[str
     ("operation", "words"),
     [
         ({"op": "remove", "path": "/data/none"}, "the server rejected our request due to an error in our request"),
-        ({"op": "replace", "path": "/data/none", "value": "1"}, "the server rejected our request due to an error"),
+        ({"op": "replace", "path": "/none/x", "value": "1"}, "the server rejected our request due to an error"),
+        ({"op": "none", "path": "/data/a"}, "the server rejected our request due to an error"),
         ({"op": "test", "path": "/data/a", "value": "2"}, "the server rejected our request due to an error"),
     ],
 )
