@@ -1,6 +1,5 @@
 """Every test of the API's behaviour runs twice: against the embedded cluster, and against the real control plane."""
 
-import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,6 @@ from tests.controlplane.cluster import Cluster
 
 from .side import Side, at, embedded, real
 from .widget import CRDS_PATH, WIDGETS, definition
-
-_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +42,8 @@ def side(request: pytest.FixtureRequest) -> Side:
 @pytest.fixture
 def space(side: Side) -> Iterator[str]:
     """A namespace of the test's own."""
-    name = f"space-{next(_NUMBERS)}"
-    side.make("/api/v1/namespaces", {"metadata": {"name": name}})
-    yield name
+    name = side.make("/api/v1/namespaces", {"metadata": {"generateName": "space-"}})["metadata"]["name"]
+    yield str(name)
     side.ask("DELETE", f"/api/v1/namespaces/{name}")
 
 
