@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from keda_py.devcluster import apply, deletion, discovery, event, rule, scale
+from keda_py.devcluster import apply, definition, deletion, discovery, event, listing, rule, scale
 from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
 from keda_py.devcluster.patch import PatchError, json_patch, merge, strategic
 from keda_py.devcluster.rule import Refusal, bad_request, invalid_as, not_found
@@ -115,6 +115,11 @@ class Api:
         for kind in defined(change.before) if change.before else ():
             self._kinds.pop((kind.resource.group, kind.resource.version, kind.resource.plural), None)
             self._by_words.pop((kind.resource.api_version, kind.resource.kind), None)
+        if change.before is not None and change.after is None:
+            # Its objects go with it.
+            place = (change.before["spec"]["group"], change.before["spec"]["names"]["plural"])
+            for item in self.store.items(place):
+                self.store.remove(place, (item["metadata"].get("namespace", ""), item["metadata"]["name"]))
         if change.after is not None:
             self._define(change.after)
 
@@ -194,49 +199,33 @@ class Api:
         """Return an object as one of its kinds' versions shows it."""
         return event.as_core(found) if kind.place != (kind.resource.group, kind.resource.plural) else found
 
-    def _as_table(self, route: Route, items: list[Object]) -> Object:
-        return table(route.kind, items, version=str(self.store.version), now=self.now())
+    def _as_table(self, route: Route, items: list[Object], metadata: Object | None = None) -> Object:
+        shown = table(route.kind, items, version=str(self.store.version), now=self.now())
+        return shown | {"metadata": metadata} if metadata is not None else shown
 
-    def _selected(self, request: Request, route: Route) -> list[Object]:
+    def _selected(self, request: Request, route: Route, version: int | None = None) -> list[Object]:
         matches = self.selects(request.params, route)
-        found = self.store.items(route.kind.place, route.namespace)
-        return [item for item in found if matches(self.face(route.kind, item))]
+        found = [self.face(route.kind, i) for i in self.store.items(route.kind.place, route.namespace, version=version)]
+        return [item for item in found if matches(item)]
 
     def selects(self, params: Mapping[str, str], route: Route) -> Matches:
-        """Return what tells whether a list or watch wants an object."""
-        labels, fields = by_labels(params.get("labelSelector", "")), by_fields(params.get("fieldSelector", ""))
+        """Return what tells whether a list or watch wants an object; raise `SelectorError`."""
+        labels = by_labels(params.get("labelSelector", ""))
+        fields = by_fields(params.get("fieldSelector", ""), route.kind.selectable)
         name = route.name
         return lambda found: labels(found) and fields(found) and (not name or found["metadata"]["name"] == name)
 
     def _list(self, request: Request, route: Route) -> Object:
-        items = [self.face(route.kind, item) for item in self._selected(request, route)]
-        limit, start = int(request.params.get("limit") or 0), request.params.get("continue", "")
-        version = self.store.version
-        position = 0
-        if start:
-            asked, _, offset = start.partition(".")
-            self._not_expired(int(asked))
-            version, position = int(asked), int(offset)
-        page = items[position : position + limit] if limit else items[position:]
-        left = len(items) - position - len(page)
-        if request.as_table:
-            return self._as_table(route, page)
-        listing = self._listing(route, page, version)
-        if left > 0:
-            listing["metadata"] |= {"continue": f"{version}.{position + len(page)}", "remainingItemCount": left}
-        return listing
-
-    def _not_expired(self, version: int) -> None:
+        pages = listing.pages(request.params)
         try:
-            self.store.since(version)
+            selected = self._selected(request, route, pages.version)
         except ExpiredError:
             said = "The provided continue parameter is too old to display a consistent list result."
             raise Refusal(410, "Expired", said) from None
-
-    def _listing(self, route: Route, items: list[Object], version: int | None = None) -> Object:
-        api = route.kind.resource
-        metadata = {"resourceVersion": str(version or self.store.version)}
-        return {"kind": f"{api.kind}List", "apiVersion": api.api_version, "metadata": metadata, "items": items}
+        items, metadata = pages.cut(selected, self.store.version)
+        if request.as_table:
+            return self._as_table(route, items, metadata)
+        return listing.listing(route.kind, items, metadata)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -251,6 +240,8 @@ class Api:
         made = rule.created(kind, body, namespace=route.namespace, uid=uid, now=self.now())
         if kind.place == NAMESPACES:
             made = made | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+        elif kind.place == CRDS.place:
+            made = definition.accepted(kind, made, self.now())
         named = (route.namespace, made["metadata"]["name"])
         if self.store.get(kind.place, named) is not None:
             raise rule.exists(kind, named[1])
@@ -286,10 +277,11 @@ class Api:
             return self._shown(route, new)
         if owners := self._owners.get(old["metadata"]["uid"]):
             self._owners[old["metadata"]["uid"]] = apply.kept(owners, old, new)
-        stored = self.store.put(kind.place, (route.namespace, route.name), new)
-        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
-            self.store.remove(kind.place, (route.namespace, route.name))
-        return self._shown(route, stored)
+        place, name = kind.place, (route.namespace, route.name)
+        if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers") and place != NAMESPACES:
+            # Nothing holds it any more.
+            return self._shown(route, self.store.remove(place, name))
+        return self._shown(route, self.store.put(place, name, new))
 
     def _whole(self, request: Request, route: Route) -> Object:
         body = request.body
@@ -354,11 +346,11 @@ class Api:
         return answer
 
     def _delete_all(self, request: Request, route: Route) -> Object:
-        found = [self.face(route.kind, item) for item in self._selected(request, route)]
+        found = self._selected(request, route)
         for item in found:
             metadata = item["metadata"]
             self._delete(request, Route(route.kind, metadata.get("namespace", ""), metadata["name"], ""))
-        return self._listing(route, found)
+        return listing.listing(route.kind, found, {"resourceVersion": str(self.store.version)})
 
     def _delete(self, request: Request, route: Route) -> Object:
         found = self._existing(route)

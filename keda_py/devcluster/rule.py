@@ -261,6 +261,8 @@ _DEFAULTS: Final[dict[str, Object]] = {
     "StatefulSet": {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady"},
     "Job": {"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": False},
     "HorizontalPodAutoscaler": {"minReplicas": 1},
+    "Pod": {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
+            "terminationGracePeriodSeconds": 30},
 }  # fmt: skip
 
 
