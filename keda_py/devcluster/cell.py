@@ -184,8 +184,8 @@ MADE: Final[dict[str, dict[str, Cell]]] = {
         "Restarts": _restarts,
         "IP": lambda found, _: _status(found).get("podIP") or NONE,
         "Node": lambda found, _: found["spec"].get("nodeName") or NONE,
-        "Nominated Node": lambda found, _: NONE,
-        "Readiness Gates": lambda found, _: NONE,
+        "Nominated Node": lambda *_: NONE,
+        "Readiness Gates": lambda *_: NONE,
     },
     "HorizontalPodAutoscaler": {
         "Reference": _reference,

@@ -8,24 +8,33 @@ import pytest
 
 from tests.controlplane.cluster import Cluster
 
+from .metrics import Served, register, served
 from .side import Side, at, embedded, real
 from .widget import CRDS_PATH, WIDGETS, definition
 
 
 @pytest.fixture(scope="session")
-def embedded_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    kubectl = shutil.which("kubectl") or "kubectl"
-    with embedded(tmp_path_factory.mktemp("embedded"), Path(kubectl)) as side:
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("metrics")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def embedded_side(tmp_path_factory: pytest.TempPathFactory, metrics: Served) -> Iterator[Side]:
+    kubectl = Path(shutil.which("kubectl") or "kubectl")
+    with embedded(tmp_path_factory.mktemp("embedded"), kubectl) as side:
+        side.ask_embedded().read_metric = metrics.table.read
         _prepare(side)
         yield side
 
 
-@pytest.fixture(scope="session")
-def real_side(control_plane: Cluster) -> Iterator[Side]:
+@pytest.fixture(scope="module")
+def real_side(control_plane: Cluster, metrics: Served) -> Side:
     side = real(control_plane.kubeconfig, control_plane.bin / "kubectl")
+    # For each module anew: tests of the daemon in between put it in this one's place.
+    register(control_plane, metrics)
     _prepare(side)
-    yield side
-    side.ask("DELETE", f"{CRDS_PATH}/{WIDGETS}.test.example")
+    return side
 
 
 def _prepare(side: Side) -> None:
