@@ -197,7 +197,9 @@ class Api:
 
     def face(self, kind: Kind, found: Object) -> Object:
         """Return an object as one of its kinds' versions shows it."""
-        return event.as_core(found) if kind.place != (kind.resource.group, kind.resource.plural) else found
+        if kind.place != event.PLACE:
+            return found
+        return event.as_core(found) if kind.resource.group == "" else event.as_new(found)
 
     def _as_table(self, route: Route, items: list[Object], metadata: Object | None = None) -> Object:
         shown = table(route.kind, items, version=str(self.store.version), now=self.now())

@@ -12,13 +12,14 @@ from keda_py.decide.status import format_time
 from keda_py.devcluster.kind import Kind
 from keda_py.devcluster.rule import invalid
 from keda_py.devcluster.store import Object
+from keda_py.devcluster.structural import RULES, VALIDATIONS
 
 Cause = tuple[str, str]
 
 _SCOPES: Final = ("Cluster", "Namespaced")
 _UNHELD: Final = (
     "allOf", "not", "oneOf", "multipleOf", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems",
-    "x-kubernetes-validations", "x-kubernetes-embedded-resource",
+    "x-kubernetes-embedded-resource",
 )  # fmt: skip
 """Words of schemas whose rules are not carried out here. ``anyOf`` is: as far as it repeats ``int-or-string``."""
 
@@ -77,6 +78,10 @@ def _unheld(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:
     for word in _UNHELD:
         if word in schema:
             yield f"{path}.{word}", f"Forbidden: the embedded cluster cannot hold objects to {word}"
+    for index, rule in enumerate(schema.get(VALIDATIONS) or ()):
+        if rule["rule"] not in RULES:
+            said = "Forbidden: the embedded cluster runs no CEL but the rules of KEDA's kinds"
+            yield f"{path}.{VALIDATIONS}[{index}].rule", said
     if "anyOf" in schema and not schema.get("x-kubernetes-int-or-string"):
         yield f"{path}.anyOf", "Forbidden: the embedded cluster knows anyOf only of an int-or-string"
     for name, inner in (schema.get("properties") or {}).items():

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from keda_py.devcluster.store import Object
 
+PLACE: Final = ("events.k8s.io", "events")
 _SAME: Final = ("metadata", "type", "reason", "action", "eventTime", "series", "related", "reportingInstance")
 _PAIRS: Final = (
     ("note", "message"),
@@ -25,7 +26,18 @@ _ALWAYS: Final[dict[str, Any]] = {
     "reportingComponent": "",
     "reportingInstance": "",
 }
-"""What core/v1 shows of every event."""
+_ALWAYS_NEW: Final[dict[str, Any]] = {
+    "eventTime": None,
+    "deprecatedSource": {},
+    "deprecatedFirstTimestamp": None,
+    "deprecatedLastTimestamp": None,
+}
+"""What each shows of every event."""
+
+
+def as_new(found: Object) -> Object:
+    """Return an event as events.k8s.io/v1 shows it."""
+    return {**_ALWAYS_NEW, **found, "apiVersion": "events.k8s.io/v1"}
 
 
 def as_core(found: Object) -> Object:

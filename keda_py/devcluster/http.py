@@ -33,8 +33,8 @@ def application(api: Api, *, proxied: Proxied) -> web.Application:
         return _json(api.answer(asked))
 
     app = web.Application(client_max_size=LARGEST_BODY)
-    app.router.add_get("/healthz", _healthy)
-    app.router.add_get("/readyz", _healthy)
+    for path in ("/healthz", "/livez", "/readyz"):
+        app.router.add_get(path, _healthy)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 

@@ -4,7 +4,7 @@ The words of errors are the API server's, since kubectl's users search for them.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 _KEEP: Final = "x-kubernetes-preserve-unknown-fields"
@@ -18,6 +18,15 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "number": (int, float),
 }
 Schema = Mapping[str, Any]
+
+VALIDATIONS: Final = "x-kubernetes-validations"
+_BOUNDS_RULE: Final = (
+    "!has(self.minReplicaCount) || self.minReplicaCount <= (has(self.maxReplicaCount) ? self.maxReplicaCount : 100)"
+)
+RULES: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
+    _BOUNDS_RULE: lambda found: found.get("minReplicaCount", 0) <= found.get("maxReplicaCount", 100),
+}
+"""The rules in the Common Expression Language that are known here: there is nothing that could run any other."""
 
 
 def unknown_fields(found: Any, schema: Schema, path: str = "") -> Iterator[str]:
@@ -86,10 +95,17 @@ def _fields(found: Mapping[str, Any], schema: Schema, path: str) -> Iterator[tup
     for name in schema.get("required") or []:
         if name not in found:
             yield f"{path}.{name}".lstrip("."), "Required value"
+    inner_problems = False
     for name, value in found.items():
         inner = properties.get(name, rest)
         if isinstance(inner, Mapping) and (path or name not in ("apiVersion", "kind", "metadata")):
-            yield from problems(value, inner, f"{path}.{name}".lstrip("."))
+            for problem in problems(value, inner, f"{path}.{name}".lstrip(".")):
+                inner_problems = True
+                yield problem
+    # Rules may count on the types of what they look at.
+    for rule in schema.get(VALIDATIONS) or () if not inner_problems else ():
+        if not RULES[rule["rule"]](found):
+            yield path, f"Invalid value: {rule['message']}"
 
 
 def _bounds(found: Any, schema: Schema, path: str) -> Iterator[tuple[str, str]]:
