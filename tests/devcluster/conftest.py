@@ -1,8 +1,6 @@
 """Every test of the API's behaviour runs twice: against the embedded cluster, and against the real control plane."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +19,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def embedded_side(tmp_path_factory: pytest.TempPathFactory, metrics: Served) -> Iterator[Side]:
-    kubectl = Path(shutil.which("kubectl") or "kubectl")
-    with embedded(tmp_path_factory.mktemp("embedded"), kubectl) as side:
+    with embedded(tmp_path_factory.mktemp("embedded")) as side:
         side.ask_embedded().read_metric = metrics.table.read
         _prepare(side)
         yield side
@@ -30,7 +27,7 @@ def embedded_side(tmp_path_factory: pytest.TempPathFactory, metrics: Served) -> 
 
 @pytest.fixture(scope="module")
 def real_side(control_plane: Cluster, metrics: Served) -> Side:
-    side = real(control_plane.kubeconfig, control_plane.bin / "kubectl")
+    side = real(control_plane.kubeconfig)
     # For each module anew: tests of the daemon in between put it in this one's place.
     register(control_plane, metrics)
     _prepare(side)

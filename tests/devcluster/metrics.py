@@ -86,7 +86,7 @@ def served(folder: Path) -> Iterator[Served]:
         app = web.Application()
         app.router.add_get(_ROOT, _discovered)
         app.router.add_get(_ROOT + "/namespaces/{namespace}/{name}", table.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_tls(folder, bundle)).start()
         found.append(runner.addresses[0][1])

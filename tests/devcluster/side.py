@@ -3,10 +3,8 @@
 import asyncio
 import http.client
 import json
-import os
 import random
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,12 +50,11 @@ class Said:
 
 @dataclass
 class Side:
-    """An API server, and the kubectl that talks to it."""
+    """An API server."""
 
     name: str
     url: str
     kubeconfig: Path
-    kubectl_path: Path
     tls: ssl.SSLContext | None = None
     embedded: DevCluster | None = None
     call: Callable[..., Any] = field(default=lambda do: do())
@@ -117,21 +114,6 @@ class Side:
             time.sleep(0.05)
         return found
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, fails: bool = False, **environment: str) -> str:
-        """Return what kubectl prints on both outputs."""
-        done = subprocess.run(
-            [self.kubectl_path, *arguments],
-            env=os.environ | {"KUBECONFIG": str(self.kubeconfig)} | environment,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=DEADLINE,
-        )
-        assert (done.returncode != 0) is fails, f"kubectl {' '.join(arguments)}: {done.stdout}"
-        return done.stdout
-
     def ask_embedded(self) -> DevCluster:
         """Return the embedded cluster itself; fail on the other side."""
         assert self.embedded is not None
@@ -139,7 +121,7 @@ class Side:
 
 
 @contextmanager
-def embedded(folder: Path, kubectl: Path, *, sync_seconds: float = 1.0) -> Iterator[Side]:
+def embedded(folder: Path, *, sync_seconds: float = 1.0) -> Iterator[Side]:
     """Run the embedded cluster in a thread of its own."""
     loop = asyncio.new_event_loop()
     ready: threading.Event = threading.Event()
@@ -147,7 +129,7 @@ def embedded(folder: Path, kubectl: Path, *, sync_seconds: float = 1.0) -> Itera
 
     async def run() -> None:
         cluster = DevCluster(now=wall_clock, chance=random.Random(1), sync_seconds=sync_seconds)
-        runner = web.AppRunner(application(cluster.api, proxied=_nobody), shutdown_timeout=0)
+        runner = web.AppRunner(application(cluster.api, proxied=_nobody), shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -173,7 +155,7 @@ def embedded(folder: Path, kubectl: Path, *, sync_seconds: float = 1.0) -> Itera
 
             return asyncio.run_coroutine_threadsafe(done(), loop).result(DEADLINE)
 
-        yield Side("embedded", url, kubeconfig, kubectl, embedded=cluster, call=call)
+        yield Side("embedded", url, kubeconfig, embedded=cluster, call=call)
     finally:
         if made:
             loop.call_soon_threadsafe(made[2].cancel)
@@ -205,7 +187,7 @@ def _kubeconfig(url: str) -> Object:
     }
 
 
-def real(kubeconfig: Path, kubectl: Path) -> Side:
+def real(kubeconfig: Path) -> Side:
     """Return the side of a control plane that runs."""
     config = yaml.safe_load(kubeconfig.read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
@@ -213,7 +195,7 @@ def real(kubeconfig: Path, kubectl: Path) -> Side:
     if cluster.get("insecure-skip-tls-verify"):
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     tls.load_cert_chain(user["client-certificate"], user["client-key"])
-    return Side("real", cluster["server"], kubeconfig, kubectl, tls=tls)
+    return Side("real", cluster["server"], kubeconfig, tls=tls)
 
 
 def at(version: str, space: str, plural: str, *rest: str) -> str:
