@@ -110,8 +110,19 @@ class Runner:
                 await self._ask("PATCH", f"{path}/scale", {"spec": {"replicas": step.replicas}})
                 begin += 1
             course.ways.append(await self._settled(self.seen[name], begin, step))
-            course.reasons.append(await self._reasons(name))
+            course.reasons.append(await self._told(name, step))
         return course
+
+    async def _told(self, name: str, step: Step) -> dict[str, str]:
+        """Return the reasons of the conditions, once they are what is wanted: the status is written after the scale."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + DEADLINE
+        while True:
+            reasons = await self._reasons(name)
+            wanted = {"ScalingActive": step.active, "ScalingLimited": step.limited}
+            if loop.time() > end or all(not reason or reasons.get(type_) == reason for type_, reason in wanted.items()):
+                return reasons
+            await asyncio.sleep(LOOK_SECONDS)
 
     @staticmethod
     async def _settled(seen: list[int], begin: int, step: Step) -> tuple[int, ...]:

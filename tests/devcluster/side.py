@@ -100,8 +100,9 @@ class Side:
     @contextmanager
     def watch(self, path: str, accept: str = JSON, **params: Any) -> Iterator[Iterator[Object]]:
         """Open a watch; it ends after the time that is asked for, by itself."""
-        query = urlencode({"watch": "1", "timeoutSeconds": 30} | params)
-        with closing(self._connect(DEADLINE)) as connection:
+        asked = {"watch": "1", "timeoutSeconds": 30} | params
+        query = urlencode(asked)
+        with closing(self._connect(DEADLINE + float(asked["timeoutSeconds"]))) as connection:
             connection.request("GET", f"{path}?{query}", headers={"Accept": accept})
             answer = connection.getresponse()
             yield (json.loads(line) for line in answer)

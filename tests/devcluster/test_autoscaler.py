@@ -117,6 +117,6 @@ def test_replicas_go_the_same_way(request: pytest.FixtureRequest, side: str, cas
     assert course.ways == [step.way for step in case.steps]
     for step, reasons in zip(case.steps, course.reasons, strict=True):
         if step.active:
-            assert reasons["ScalingActive"] == step.active
+            assert reasons.get("ScalingActive") == step.active
         if step.limited:
-            assert reasons["ScalingLimited"] == step.limited
+            assert reasons.get("ScalingLimited") == step.limited
