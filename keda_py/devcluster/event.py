@@ -8,8 +8,17 @@ from typing import Any, Final
 from keda_py.devcluster.store import Object
 
 PLACE: Final = ("events.k8s.io", "events")
-_SAME: Final = ("metadata", "type", "reason", "action", "eventTime", "series", "related", "reportingInstance")
-_PAIRS: Final = (
+_SAME: Final[tuple[str, ...]] = (
+    "metadata",
+    "type",
+    "reason",
+    "action",
+    "eventTime",
+    "series",
+    "related",
+    "reportingInstance",
+)
+_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("note", "message"),
     ("regarding", "involvedObject"),
     ("reportingController", "reportingComponent"),
