@@ -90,7 +90,7 @@ class Admin:
         async with asyncio.timeout(WAIT_SECONDS):
             while left:
                 _, host, port = await self.coordinator(next(iter(left)))
-                connection = await create_conn(host, port)
+                connection = await create_conn(host, port, request_timeout_ms=round(WAIT_SECONDS * 1000))
                 try:
                     answers = await asyncio.gather(*(connection.send(_commit(*item)) for item in left.items()))
                 finally:
