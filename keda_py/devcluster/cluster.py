@@ -55,7 +55,9 @@ class DevCluster:
         self.kubelet = Kubelet(self.api, chance=chance, processes=processes)
         for kind in KINDS:
             path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            self.api.answer(Request("POST", path, body=definition(kind)))
+            answer = self.api.answer(Request("POST", path, body=definition(kind)))
+            if answer.status not in (201, 409):
+                raise RuntimeError(answer.body["message"])
 
     async def _metric(self, namespace: str, name: str, selector: str) -> str:
         return await self.read_metric(namespace, name, selector)

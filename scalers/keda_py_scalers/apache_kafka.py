@@ -33,8 +33,8 @@ class ApacheKafkaMetadata(LagMetadata):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The topics, each once."""
-        return tuple(dict.fromkeys(self.topic))
+        """The topics."""
+        return tuple(self.topic)
 
     @property
     def partitions(self) -> tuple[range, ...] | None:

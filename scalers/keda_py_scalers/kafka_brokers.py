@@ -99,13 +99,13 @@ class Brokers:
             connection, fresh = await self._connection(address)
             try:
                 return await connection.send(request)
-            except (KafkaConnectionError, OSError) as error:
+            except (IncompatibleBrokerVersion, NotImplementedError):
+                raise ScalerError(f"broker {_shown(address)} is too old, or too new, for keda-py") from None
+            except (KafkaError, OSError) as error:
                 self._drop(address, connection)
                 # It may have been closed long ago, by a restart or for being idle.
                 if fresh:
                     raise UnreachableError(f"broker {_shown(address)}: {_reason(error)}") from None
-            except (IncompatibleBrokerVersion, NotImplementedError):
-                raise ScalerError(f"broker {_shown(address)} is too old, or too new, for keda-py") from None
 
     async def _connection(self, address: Address) -> tuple[Any, bool]:
         """Return the connection to a broker, and whether it was opened for this."""

@@ -194,7 +194,7 @@ class KafkaConnection:
                 by_topic[topic].append((number, when))
             answer = await self._brokers.ask(address, OffsetRequest(-1, 0, list(by_topic.items())))
             return {
-                (topic, number): _fault(error, _named((topic, number))) if error else offset
+                (topic, number): _fault(error or -1, _named((topic, number))) if error or offset < 0 else offset
                 for topic, partitions in answer.topics
                 for number, error, _, offset in partitions
             }

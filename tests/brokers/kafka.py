@@ -22,7 +22,7 @@ from tests.controlplane.build import cache
 from tests.servers import free_port, program
 
 POM: Final = Path(__file__).with_name("pom.xml")
-READY_SECONDS: Final = 90.0
+READY_SECONDS: Final = 240.0
 USER: Final = "alice"
 PASSWORD: Final = "s3cret"
 CONTROLLER: Final = "CONTROLLER"

@@ -14,7 +14,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 
 
 class Admin:

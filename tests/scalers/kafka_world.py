@@ -13,7 +13,7 @@ from .asking import Asked, value
 
 SECONDS = 10.0
 """How long an answer may take where silence is not the point."""
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 
 async def warmed_up(broker: Broker) -> None:

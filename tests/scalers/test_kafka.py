@@ -21,6 +21,8 @@ from keda_py_scalers.kafka_wire import Commits, Coordinators, FetchOffsets, Find
 from keda_py.scaler import MetadataError, PodIdentity
 from keda_py.testing import FakeSource, made
 
+from .asking import Asked, read
+
 GIVEN = {"bootstrapServers": "b:9092", "consumerGroup": "g", "topic": "t"}
 
 # --- lag ------------------------------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ async def test_what_is_asked() -> None:
     assert not made(KafkaScaler, given).meta.question.from_start
     many = GIVEN | {"topic": "t,u,t", "partitionLimitation": "1"}
     asked = made(ApacheKafkaScaler, many).meta.question
-    assert (asked.topics, asked.partitions) == (("t", "u"), (range(1, 2),))
+    assert (asked.topics, asked.partitions) == (("t", "u", "t"), (range(1, 2),))
 
 
 @pytest.mark.parametrize("scaler", [KafkaScaler, ApacheKafkaScaler])
@@ -255,6 +257,15 @@ def test_garbage_is_an_error_and_no_answer(content: bytes) -> None:
     except (ValueError, IndexError, struct.error):
         return
     assert all(isinstance(commits.error, int) for commits in found.values())
+
+
+async def test_kerberos_says_what_to_install() -> None:
+    login = {"username": "u", "password": "p", "realm": "R", "kerberosConfig": "c"}
+    outcome = await read(Asked(KafkaScaler, GIVEN | {"sasl": "gssapi"}, login))
+    assert (
+        outcome.failure == "sasl gssapi needs the Python module gssapi; install it into the daemon's image "
+        "(keda-py[kerberos])"
+    )
 
 
 # --- Amazon MSK -----------------------------------------------------------------------------------------------------

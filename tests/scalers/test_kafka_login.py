@@ -17,11 +17,12 @@ from keda_py_scalers.kafka import KafkaScaler
 from tests.brokers.certificate import Authority
 from tests.brokers.kafka import PASSWORD, USER, Broker, Listener, kafka, sasl
 from tests.brokers.kafka_admin import administered
+from tests.pages import manifests, trying
 
 from .asking import Asked, asking, read, value
 from .kafka_world import SECONDS, left, said, until, warmed_up
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 """Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 AUTHORITY = Authority()
 TLS, SASL = "TLS", "SASL"
@@ -145,6 +146,33 @@ async def test_tokens(broker: Broker) -> None:
     auth = LOGIN | {"oauthTokenEndpointUri": "http://127.0.0.1:1/token"}
     outcome = await read(secured(broker, SASL, auth, sasl="oauthbearer"), seconds=SECONDS)
     assert "http://127.0.0.1:1: " in str(outcome.failure)
+
+
+async def test_what_the_page_shows(broker: Broker) -> None:
+    async with administered(broker.address) as admin:
+        for topic, group, partitions, count in (
+            ("orders", "order-workers", 3, 120),
+            ("payments", "payment-workers", 3, 20),
+        ):
+            await admin.topic(topic, partitions)
+            await admin.produce(topic, 0, count)
+            await admin.commit(group, {(topic, partition): 0 for partition in range(partitions)})
+        await admin.topic("refunds")
+        await admin.produce("refunds", 0, 8)
+        await admin.commit("payment-workers", {("refunds", 0): 3})
+    replaced = {
+        "kafka-0.kafka.shop.svc:9092,kafka-1.kafka.shop.svc:9092": broker.address,
+        "kafka.shop.svc:9093": f"localhost:{broker.listeners[SASL].port}",
+        "username: keda": f"username: {USER}",
+        "from-your-vault": PASSWORD,
+        "the-authority-in-PEM": json.dumps(AUTHORITY.pem),
+    }
+    async with trying() as cluster:
+        cluster.apply(*manifests("triggers/kafka.md", replaced))
+        # 120 records at 50 each, and 20 and 5 at 10 each.
+        await cluster.until(lambda: cluster.replicas("order-worker") == cluster.replicas("payment-worker") == 3, 60)
+        assert cluster.ready("orders")[0] == cluster.ready("payments")[0] == "True"
+    await left(broker, 0, SASL)
 
 
 @pytest.mark.usefixtures("secured_topic")

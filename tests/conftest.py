@@ -1,0 +1,18 @@
+"""One real control plane for each test process that needs one."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.daemon import install
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Cluster]:
+    """A control plane with the manifests applied; its HPA controller looks each second."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with Cluster(f"e2e-{worker}-{os.getpid()}", hpa_sync="1s") as cluster:
+        install(cluster)
+        yield cluster
