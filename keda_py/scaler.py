@@ -37,6 +37,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from keda_py.naming import normalize
@@ -263,8 +264,12 @@ class Scaler(Generic[M]):
 
     def reading(self, value: float, *, active: bool, empty: bool = False) -> Reading:
         """Return the reading of a scaler that has a single external metric."""
+        return Reading(self._metric, value, active, empty)
+
+    @cached_property
+    def _metric(self) -> str:
         (spec,) = (spec for spec in self.metric_specs() if isinstance(spec, ExternalSpec))
-        return Reading(spec.name, value, active, empty)
+        return spec.name
 
     # --- reading ----------------------------------------------------------------------------------------------------
 

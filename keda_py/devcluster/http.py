@@ -100,4 +100,6 @@ async def _pour(found: AsyncGenerator[dict[str, Any], None], response: web.Strea
 
 
 def _json(answer: Answer) -> web.Response:
+    if isinstance(answer.body, str):
+        return web.Response(text=answer.body, status=answer.status)
     return web.Response(body=orjson.dumps(answer.body), status=answer.status, content_type=JSON)

@@ -3,6 +3,7 @@
 Pure: the source of each rule is apiserver's pkg/registry (rest.BeforeCreate, BeforeUpdate) and the kinds' strategies.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -247,10 +248,19 @@ def strictly_checked(kind: Kind, body: Object) -> None:
 
 
 def _defaulted(kind: Kind, found: Object) -> Object:
+    if kind.resource.kind == "Secret" and "stringData" in found:
+        return _with_string_data(found)
     defaults = _DEFAULTS.get(kind.resource.kind)
     if defaults is None or kind.custom:
         return found
     return {**found, "spec": {**defaults, **(found.get("spec") or {})}}
+
+
+def _with_string_data(found: Object) -> Object:
+    """Return a Secret with its texts among its data, as they are stored."""
+    texts = {name: b64encode(str(text).encode()).decode() for name, text in (found["stringData"] or {}).items()}
+    kept = {name: value for name, value in found.items() if name != "stringData"}
+    return {**kept, "data": {**(found.get("data") or {}), **texts}}
 
 
 _DEFAULTS: Final[dict[str, Object]] = {

@@ -125,7 +125,9 @@ class Store:
         return {"version": self.version, "objects": objects}
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Take in what `dump` returned."""
-        self.version = self._forgotten = dumped["version"]
+        """Take in what `dump` returned; raise `ValueError`, `TypeError` or `KeyError` for anything else."""
+        self.version = self._forgotten = int(dumped["version"])
         for group, plural, namespace, name, item in dumped["objects"]:
+            if int(item["metadata"]["resourceVersion"]) > self.version:
+                raise ValueError(f"{plural}/{name} is newer than all")
             self._objects.setdefault((group, plural), {})[namespace, name] = item

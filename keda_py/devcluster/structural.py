@@ -35,9 +35,11 @@ def unknown_fields(found: Any, schema: Schema, path: str = "") -> Iterator[str]:
         properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
         for name, value in found.items():
             inner = properties.get(name, rest)
+            if not path and name in ("apiVersion", "kind", "metadata"):
+                continue
             if isinstance(inner, Mapping):
                 yield from unknown_fields(value, inner, f"{path}.{name}".lstrip("."))
-            elif inner is None and path + name not in ("apiVersion", "kind", "metadata"):
+            elif inner is None:
                 yield f"{path}.{name}".lstrip(".")
     elif isinstance(found, list) and isinstance(schema.get("items"), Mapping):
         for index, item in enumerate(found):
