@@ -105,7 +105,7 @@ class Tried:
         said = [c for c in (found.get("status") or {}).get("conditions") or [] if c["type"] == "Ready"]
         return (said[0]["status"], said[0].get("message", "")) if said else ("", "")
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 30) -> None:
+    async def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         """Return when something holds; fail with how the ScaledObjects are if it never does."""
         try:
             async with asyncio.timeout(seconds):

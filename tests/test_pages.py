@@ -78,8 +78,7 @@ async def test_authentication(heading: str, name: str, host: str, answer: Any, w
     with serving(answer, welcome) as server:
         async with trying() as cluster:
             cluster.apply(*manifests("authentication.md", {host: server.address}, heading=heading))
-            await cluster.until(lambda: cluster.replicas(name) == 3)
-            assert cluster.ready(name)[0] == "True"
+            await cluster.until(lambda: cluster.replicas(name) == 3 and cluster.ready(name)[0] == "True")
             assert server.refused == 0
 
 

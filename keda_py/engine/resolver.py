@@ -78,7 +78,7 @@ class Resolver:
         self._authentications = authentications
         self._policy = policy
         self._tasks = asyncio.TaskGroup()
-        self.watched = Watched(client, chance=chance, tasks=self._tasks, wake=wake)
+        self._watched = Watched(client, chance=chance, tasks=self._tasks, wake=wake)
         self._templates = Templates(targets, chance=chance, tasks=self._tasks, wake=wake)
 
     async def __aenter__(self) -> Self:
@@ -86,14 +86,14 @@ class Resolver:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self.watched.close()
+        self._watched.close()
         self._templates.close()
         await self._tasks.__aexit__(None, None, None)
 
     def describe(self, scaled_object: ScaledObject) -> list[Described]:
         """Return an object's triggers, each with its credentials, its problem, or the word that it waits."""
         owner = (scaled_object.metadata.namespace, scaled_object.metadata.name)
-        with self.watched.renewing(owner) as value:
+        with self._watched.renewing(owner) as value:
             known = _Known(
                 owner,
                 look=value,
@@ -110,7 +110,7 @@ class Resolver:
 
     def forget(self, owner: Key) -> None:
         """Forget an object, and what only it needed."""
-        self.watched.forget(owner)
+        self._watched.forget(owner)
         self._templates.forget(owner)
 
 

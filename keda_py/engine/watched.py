@@ -46,9 +46,6 @@ class Watched:
         self._copies: dict[tuple[str, str, str], _Copy] = {}
         self._uses: dict[Key, set[Named]] = {}
 
-    def __len__(self) -> int:
-        return len(self._copies)
-
     @contextmanager
     def renewing(self, owner: Key) -> Iterator[Callable[[Named], str | None]]:
         """Yield how `owner` looks entries up; what it used before and did not look up this time it has given up."""

@@ -36,6 +36,9 @@ class Refused(ScalerError):
 class Throttled(ScalerError):
     """AWS is asked too much, or is unwell: this question fails, and it wants to be asked less."""
 
+    def __init__(self, place: str, code: str) -> None:
+        super().__init__(f"{place} is asked too much or is unwell ({code}); it is asked less for a while")
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:

@@ -4,6 +4,7 @@ aiobotocore's own way reads answers of any length, and behind a proxy it checks 
 """
 
 import os
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -14,6 +15,7 @@ from aiobotocore.awsrequest import AioAWSResponse
 from yarl import URL
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable
+from keda_py_scalers.aws import Throttled
 from keda_py_scalers.transport import proxy_for
 
 CONNECTIONS: Final = 16
@@ -21,6 +23,7 @@ CONNECTIONS: Final = 16
 IDLE_SECONDS: Final = 20.0
 """How long an idle connection is kept; shorter than AWS keeps it, or requests would be sent into closing ones."""
 LARGEST_BODY: Final = 2**20
+_UNWELL: Final = frozenset({429, 500, 502, 503, 504})
 
 
 def place_of(url: str) -> str:
@@ -88,6 +91,9 @@ class Http:
             proxy=proxy_for(request.url),
             allow_redirects=False,
         ) as answer:
+            if answer.status in _UNWELL:
+                # Whoever says so, AWS or something before it, says the rest in its own language.
+                raise Throttled(place_of(request.url), str(answer.status))
             body = bytearray()
             async for chunk in answer.content.iter_any():
                 body += chunk
@@ -106,4 +112,6 @@ class _Body:
 
 
 def _reason(error: OSError) -> str:
-    return os.strerror(error.errno).lower() if error.errno else "no such host"
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    return os.strerror(error.errno).lower() if error.errno else "no connection"

@@ -28,7 +28,7 @@ from aiormq.exceptions import (
 )
 
 from keda_py.scaler import ScalerError, SourceUnavailable
-from keda_py_scalers.rabbitmq_rule import Address, Question, QueueState
+from keda_py_scalers.rabbitmq_rule import PATIENCE, Address, Answer, Question, QueueState, SilenceError
 
 CHANNELS: Final = 4
 QUESTIONS_PER_CHANNELS: Final = 250
@@ -36,11 +36,7 @@ QUESTIONS_PER_CHANNELS: Final = 250
 OPEN_SECONDS: Final = 8.0
 CLOSE_SECONDS: Final = 3.0
 HEARTBEAT_SECONDS: Final = 10
-PATIENCE: Final = 0.8
-"""The part of its time after which a question has failed, before the whole batch would."""
 LONGEST_NAME: Final = 255
-
-Answer = Sequence[QueueState] | ScalerError
 
 
 class AmqpConnection:
@@ -100,7 +96,7 @@ class AmqpConnection:
         # Where the connection broke, what was in flight was cancelled by the library, without an answer.
         lost = SourceUnavailable(f"{self._address}: the connection was lost")
         complete = [answers.get(index, lost) for index in range(len(questions))]
-        if all(isinstance(answer, _SilenceError) for answer in complete):
+        if all(isinstance(answer, SilenceError) for answer in complete):
             raise SourceUnavailable(f"{self._address} does not answer")
         return complete
 
@@ -120,7 +116,7 @@ class AmqpConnection:
             async with asyncio.timeout_at(until):
                 return [await self._messages(question.queue)]
         except TimeoutError:
-            return _SilenceError(f"no answer within {question.seconds * PATIENCE:g} s")
+            return SilenceError(question)
         except ScalerError as error:
             return error
 
@@ -192,10 +188,6 @@ class _PassiveDeclare(spec.Queue.Declare):
         """Raise ValueError for a name that cannot be sent."""
         if len(self.queue.encode()) > LONGEST_NAME:
             raise ValueError("longer than a name may be")
-
-
-class _SilenceError(ScalerError):
-    """A question's time passed."""
 
 
 def _reason(error: BaseException, vhost: str) -> str:

@@ -1,8 +1,8 @@
 """RabbitMQ over its management API: messages, also those out with consumers, and the rates of messages.
 
 A queue is one request. Where many queues of a virtual host are asked for, pages of its whole list are fewer requests
-for the same numbers; whom the list does not have (it may shift between two pages) is asked for by itself. The list is
-given up after a page that tells that it is much longer than what is asked for.
+for the same numbers; whom the list does not have (it may shift between two pages) is asked for by itself. A list that
+turns out to be much longer than what is asked for is given up after one page, and not begun again.
 """
 
 import asyncio
@@ -16,17 +16,23 @@ import httpx
 
 from keda_py.scaler import AUTH, Platform, ScalerError, SourceUnavailable, Trigger, param
 from keda_py_scalers.http import Get, HttpConnection, HttpMetadata, HttpScaler, StatusError
-from keda_py_scalers.rabbitmq_rule import COLUMNS, Address, Question, QueueState, queue_state
+from keda_py_scalers.rabbitmq_rule import (
+    COLUMNS,
+    PATIENCE,
+    Address,
+    Answer,
+    Question,
+    SilenceError,
+    queue_state,
+)
 from keda_py_scalers.transport import tls_context
 
 LARGEST_PAGE: Final = 500
 """The broker refuses larger pages."""
-PAGE_COST: Final = 16
-"""A page of the list costs about as much as so many single questions."""
-PATIENCE: Final = 0.8
-"""The part of its time after which a question has failed, before the whole batch would."""
-
-Answer = Sequence[QueueState] | ScalerError
+MANY: Final = 16
+"""From so many single questions on it is worth a look whether the list is cheaper."""
+LISTED_PER_QUESTION: Final = 4
+"""So many queues in a list cost the broker about as much as one that is asked for by itself (tests/bench/rabbitmq)."""
 
 
 class ManagementMetadata(HttpMetadata):
@@ -64,12 +70,13 @@ class ManagementConnection:
         self._http = http
         self._address = address
         self._measures_rates: bool | None = None
+        self._list_length = 0
 
     async def answer_all(self, questions: Sequence[Question]) -> Sequence[Answer]:
         """Return the states of the queues that each question means, or why there are none."""
         names = {question.queue: question.seconds for question in questions if not question.pattern}
         listed: dict[str, Mapping[str, Any]] = {}
-        if len(names) >= PAGE_COST:
+        if len(names) >= MANY:
             try:
                 async with asyncio.timeout(max(names.values()) * PATIENCE / 2):
                     await self._list(names, listed)
@@ -79,7 +86,7 @@ class ManagementConnection:
                 # Slow, or shorter than a moment ago: whom the list does not tell of is asked for by itself.
                 pass
         answers = await asyncio.gather(*(self._answer(question, listed) for question in questions))
-        if all(isinstance(answer, _SilenceError) for answer in answers):
+        if all(isinstance(answer, SilenceError) for answer in answers):
             raise SourceUnavailable(f"{self._address} does not answer")
         return answers
 
@@ -94,7 +101,7 @@ class ManagementConnection:
                     await self._check_rates()
                 return [queue_state(queue) for queue in found]
         except TimeoutError:
-            return _SilenceError(f"no answer within {question.seconds * PATIENCE:g} s")
+            return SilenceError(question)
         except ScalerError as error:
             return error
 
@@ -124,11 +131,12 @@ class ManagementConnection:
 
     async def _list(self, names: Collection[str], listed: dict[str, Mapping[str, Any]]) -> None:
         """Add those of the queues that the list of all has to `listed`, as far as reading it pays."""
+        worth = LISTED_PER_QUESTION * len(names)
         number = pages = 1
-        while number <= pages and pages * PAGE_COST <= len(names):
-            page = await self._page(number, LARGEST_PAGE)
+        while number <= pages and self._list_length <= worth:
+            page = await self._page(number, min(LARGEST_PAGE, worth))
             listed |= {queue["name"]: queue for queue in page["items"] if queue["name"] in names}
-            number, pages = number + 1, page["page_count"]
+            number, pages, self._list_length = number + 1, page["page_count"], page["filtered_count"]
 
     async def _page(self, number: int, size: int, **which: str) -> Mapping[str, Any]:
         page = await self._get(
@@ -164,7 +172,3 @@ class ManagementConnection:
         if not isinstance(answer, dict):
             raise ScalerError(f"{self._address} does not answer as a management API does: is host right?")
         return answer
-
-
-class _SilenceError(ScalerError):
-    """A question's time passed."""

@@ -163,6 +163,18 @@ class QueueState:
     deliver_rate: float = 0.0
 
 
+Answer = Sequence[QueueState] | ScalerError
+PATIENCE: Final = 0.8
+"""The part of its time after which a question has failed by itself, before its whole batch would."""
+
+
+class SilenceError(ScalerError):
+    """A question's time passed without an answer."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(f"no answer within {question.seconds * PATIENCE:g} s")
+
+
 def queue_state(found: Mapping[str, Any]) -> QueueState:
     """Return the state of a queue from the management API; raise `EmptyAnswer` if that knows nothing of it yet.
 

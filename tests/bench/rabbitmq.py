@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from keda_py_scalers.rabbitmq import RabbitMQScaler
-from keda_py_scalers.rabbitmq_http import PAGE_COST
+from keda_py_scalers.rabbitmq_http import MANY
 from keda_py_scalers.rabbitmq_rule import Question
 
 from keda_py.scaler import Platform
@@ -61,7 +61,7 @@ async def one_by_one(broker: Broker) -> str:
     platform = Platform(now=lambda: datetime.now(UTC), kubernetes=FakeKubernetes(), http_timeout=timedelta(seconds=60))
     async with RabbitMQScaler.connect(scaler.meta, scaler.trigger, platform) as connection:
         questions = [Question(name, 60) for name in NAMES]
-        parts = [questions[start : start + PAGE_COST - 1] for start in range(0, QUEUES, PAGE_COST - 1)]
+        parts = [questions[start : start + MANY - 1] for start in range(0, QUEUES, MANY - 1)]
         took = await rounds(lambda: asyncio.gather(*(connection.answer_all(part) for part in parts)))
     return f"{'-':>11} {'-':>8} {took}"
 

@@ -8,10 +8,18 @@ from keda_py.scaler import MetadataError, ScalerError
 from keda_py.testing import FakeKubernetes, FakeSource, contract, made
 
 REGISTRY = Registry.installed()
-AUTH = {"username": "u", "password": "s3cret", "bearerToken": "t0ken", "apiKey": "k3y"}
+AUTH = {
+    "username": "u",
+    "password": "s3cret",
+    "bearerToken": "t0ken",
+    "apiKey": "k3y",
+    "awsAccessKeyID": "k3y",
+    "awsSecretAccessKey": "s3cret",
+}
 LAG = {"bootstrapServers": "a:9092", "consumerGroup": "g", "topic": "t", "sasl": "plaintext"}
 GOOD = {
     "apache-kafka": LAG,
+    "aws-sqs-queue": {"queueURL": "https://sqs.eu-west-1.amazonaws.com/1/a", "awsRegion": "eu-west-1"},
     "cpu": {"value": "60"},
     "memory": {"value": "60"},
     "cron": {"start": "0 8 * * *", "end": "0 18 * * *", "timezone": "Etc/UTC", "desiredReplicas": "3"},

@@ -21,7 +21,7 @@ from tests.servers import free_port
 from .asking import Asked, asking, read, value
 from .kafka_world import SECONDS, WAIT_SECONDS, failing, lag, left, said, until, warmed_up
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 """Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 PROXIED = "PROXIED"
 CONNECTIONS, REQUESTS = 3, 10

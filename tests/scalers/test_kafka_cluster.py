@@ -15,7 +15,7 @@ from tests.brokers.kafka_admin import Admin, administered
 from .asking import Asked, asking, value
 from .kafka_world import SECONDS, WAIT_SECONDS
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 """Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 PARTITIONS, GROUPS = 6, 12
 RIGHT = 3 * PARTITIONS

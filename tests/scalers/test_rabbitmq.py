@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keda_py_scalers.http import Get, HttpConnection, HttpScaler
 from keda_py_scalers.rabbitmq import RabbitMQScaler
-from keda_py_scalers.rabbitmq_http import PAGE_COST, ManagementConnection, ManagementMetadata
+from keda_py_scalers.rabbitmq_http import MANY, ManagementConnection, ManagementMetadata
 from keda_py_scalers.rabbitmq_rule import RATE_MODES, Question, QueueState, measured
 
 from keda_py.scaler import MetadataError, Platform, ScalerError
@@ -23,6 +23,8 @@ from tests.brokers.rabbitmq import Broker, rabbitmq
 
 from .asking import asking, read, value
 from .rabbit import channel, eventually, ours, put, trigger
+
+pytestmark = pytest.mark.e2e
 
 SECONDS = 20.0
 
@@ -288,16 +290,23 @@ async def test_many_queues_over_http_are_a_few_pages_with_the_same_numbers(broke
             return [answer if isinstance(answer, ScalerError) else answer[0].messages for answer in found]
 
         right = [number // 50 if number % 50 == 0 else 0 for number in range(600)]
-        await eventually(lambda: answers(names), lambda found: found == right)
-        assert len(http.asked) == 2
-        # So few do not pay for a page.
-        few = names[:: 600 // (PAGE_COST - 1)][: PAGE_COST - 1]
-        assert await answers(few) == [right[names.index(name)] for name in few]
-        assert len(http.asked) == PAGE_COST - 1
-        # The list is two pages, which do not pay for so few: the first is read, the others are asked for.
+
+        async def are_right(queues: Sequence[str]) -> None:
+            wanted = [right[names.index(name)] for name in queues]
+            await eventually(lambda: answers(queues), lambda found: found == wanted)
+
+        # The list is thirty times as long as what is asked for: its first page tells, and is made use of.
         some = [*names[:10], *names[-10:]]
-        assert await answers(some) == [right[names.index(name)] for name in some]
+        first = await answers(some)
         assert len(http.asked) == 1 + 10
+        assert not [answer for answer in first if isinstance(answer, ScalerError) and "statistics" not in str(answer)]
+        await are_right(some)
+        assert len(http.asked) == len(some)
+        await are_right(names)
+        assert len(http.asked) == 2
+        # So few are never worth a list.
+        await are_right(names[: MANY - 1])
+        assert len(http.asked) == MANY - 1
         with_missing = await answers([*names, "none"])
         assert with_missing[:-1] == right
         assert "no queue none in the virtual host paged" in str(with_missing[-1])
