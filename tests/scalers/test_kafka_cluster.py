@@ -54,12 +54,18 @@ async def coordinators(admin: Admin) -> list[int]:
 
 @asynccontextmanager
 async def reading(brokers: list[Broker], *, seconds: float = SECONDS) -> AsyncIterator[list[LiveTrigger]]:
-    """Yield a trigger for each group, and one for each partition: so that it shows who is read at which broker."""
+    """Yield a trigger for each group, and one for each partition by a group that the first broker looks after.
+
+    Both brokers have something to do from the start.
+    """
+    async with administered(*(broker.address for broker in brokers)) as admin:
+        await at_home(admin)
+        first = (await coordinators(admin)).index(1)
     servers = ",".join(f"127.0.0.1:{broker.listeners[CLIENTS].port}" for broker in brokers)
     given = {"bootstrapServers": servers, "topic": "orders", "allowIdleConsumers": "true"}
     asked = [Asked(KafkaScaler, given | {"consumerGroup": f"g{group}"}) for group in range(GROUPS)]
     asked += [
-        Asked(KafkaScaler, given | {"consumerGroup": "g0", "partitionLimitation": str(partition)})
+        Asked(KafkaScaler, given | {"consumerGroup": f"g{first}", "partitionLimitation": str(partition)})
         for partition in range(PARTITIONS)
     ]
     async with asking(*asked, seconds=seconds) as live:
@@ -95,7 +101,7 @@ async def test_a_silent_broker_costs_only_what_it_looks_after(brokers: list[Brok
         await until_all_right(live)
         brokers[1].kill(signal.SIGSTOP)
         try:
-            # What the other one leads and coordinates is read meanwhile, and in time.
+            # What the other one both leads and coordinates is read meanwhile, and in time.
             async with asyncio.timeout(WAIT_SECONDS):
                 while len({found is None for found in await read_all(live)}) == 1:
                     await asyncio.sleep(0.05)
