@@ -91,7 +91,7 @@ async def test_a_connection_to_each_broker_and_no_more(brokers: list[Broker]) ->
 
 
 async def test_a_silent_broker_costs_only_what_it_looks_after(brokers: list[Broker]) -> None:
-    async with reading(brokers, seconds=2) as live:
+    async with reading(brokers, seconds=3) as live:
         await until_all_right(live)
         brokers[1].kill(signal.SIGSTOP)
         try:
