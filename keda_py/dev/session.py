@@ -56,6 +56,9 @@ def run(options: Options) -> int:
         for error in _single(errors):
             print(f"keda-py: {error}", file=sys.stderr)  # noqa: T201  one clear line for a person
         code = UNUSABLE
+    except* BrokenPipeError:
+        # Whoever read has gone, which is an end like any other; Python would still flush what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

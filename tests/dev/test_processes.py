@@ -1,5 +1,6 @@
 """A developer's story: a worker that is a real process starts and stops as a number behind HTTP changes."""
 
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from tests.e2e.source import Source, sourced
 
-from .command import dev
+from .command import KEDA_PY, dev
 from .manifests import WORKER, deployment, scaled_object, write
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -52,6 +53,15 @@ def test_a_signal_ends_the_processes_too(tmp_path: Path, source_file: tuple[Sour
         assert running.end(number) == 0
         assert running.left() == []
         assert running.said().rstrip().endswith("stopped; nothing is left behind")
+
+
+def test_it_ends_when_nobody_reads_it_any_more(tmp_path: Path, source_file: tuple[Source, str]) -> None:
+    source, manifest = source_file
+    source.values["orders"] = 1
+    command = f"{shlex.join(KEDA_PY)} dev --port 0 --run-processes {manifest} | head -2; exit ${{PIPESTATUS[0]}}"
+    with dev(tmp_path, command=["bash", "-c", command]) as running:
+        assert running.process.wait(90) == 0
+    assert len(running.said().splitlines()) == 2
 
 
 def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:

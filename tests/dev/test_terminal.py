@@ -26,15 +26,19 @@ def test_the_table_is_drawn_until_ctrl_c(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in size} | {"TERM": "xterm-256color"}
     process = subprocess.Popen(command, **terminal, env=environment, start_new_session=True)
     os.close(theirs)
-    shown = read_until(ours, "triggers are not active")
-    assert "○" in shown
-    assert "kubernetes-workload" in shown
-    assert "\x1b[?25l" in shown, "no cursor within the table"
-    os.killpg(process.pid, signal.SIGINT)
-    rest = read_until(ours, "nothing is left behind")
-    assert "\x1b[?25h" in rest
-    assert process.wait(SECONDS) == 0
-    os.close(ours)
+    try:
+        shown = read_until(ours, "triggers are not active")
+        assert "○" in shown
+        assert "kubernetes-workload" in shown
+        assert "\x1b[?25l" in shown, "no cursor within the table"
+        os.killpg(process.pid, signal.SIGINT)
+        rest = read_until(ours, "nothing is left behind")
+        assert "\x1b[?25h" in rest
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
 def read_until(terminal: int, text: str) -> str:
