@@ -1,12 +1,17 @@
-"""One real control plane for each test process that needs one."""
+"""What all tests share: one real control plane for each test process that needs one, and patience."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.daemon import install
+
+# How fast a machine is says nothing about a property.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -35,12 +35,10 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """YAML as the API takes it: what looks like a date stays the text that it is in JSON."""
 
-
-_LOADER_RESOLVERS = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.yaml_implicit_resolvers = _LOADER_RESOLVERS
+    yaml_implicit_resolvers = {  # noqa: RUF012  as PyYAML declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def files_of(paths: Iterable[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ WARNING: Final = "for trying and testing, not for production"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of ``keda-py dev``; `seconds` of None is until told to stop, `port` of 0 is any that is free."""
+    """Options of ``keda-py dev``; `duration` of None is until told to stop, `port` of 0 is any that is free."""
 
     files: tuple[Path, ...] = ()
     port: int = PORT

@@ -147,8 +147,9 @@ class Broker:
             # Leaders come back to where they belong within seconds, not minutes.
             "leader.imbalance.check.interval.seconds": "1",
             "leader.imbalance.per.broker.percentage": "0",
-            "broker.session.timeout.ms": "6000",
-            "broker.heartbeat.interval.ms": "1000",
+            # Long enough to see a broker silent that is not given up yet.
+            "broker.session.timeout.ms": "18000",
+            "broker.heartbeat.interval.ms": "2000",
             "num.network.threads": "2",
             "num.io.threads": "2",
             "log.cleaner.enable": "false",

@@ -3,13 +3,13 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.conn import create_conn
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.offset import OffsetRequest
@@ -71,13 +71,14 @@ class Admin:
 
     async def coordinator(self, group: str) -> tuple[int, str, int]:
         """Return node, host and port of the broker that looks after a group."""
+        client = self._client._client
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                told = await self._client._client.send(
-                    self._client._client.get_random_node(), FindCoordinatorRequest(group, 0)
-                )
-                if not told.error_code:
-                    return told.coordinator_id, told.host, told.port
+                # Whoever is asked may be gone, or may not know yet.
+                with suppress(KafkaError):
+                    told = await client.send(client.get_random_node(), FindCoordinatorRequest(group, 0))
+                    if not told.error_code:
+                        return told.coordinator_id, told.host, told.port
                 await asyncio.sleep(0.1)
 
     async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -90,7 +91,7 @@ class Admin:
         async with asyncio.timeout(WAIT_SECONDS):
             while left:
                 _, host, port = await self.coordinator(next(iter(left)))
-                connection = await create_conn(host, port)
+                connection = await create_conn(host, port, request_timeout_ms=round(WAIT_SECONDS * 1000))
                 try:
                     answers = await asyncio.gather(*(connection.send(_commit(*item)) for item in left.items()))
                 finally:

@@ -1,5 +1,6 @@
 """Files are applied as kubectl would, and again when they change."""
 
+from datetime import date
 from pathlib import Path
 
 from .command import dev
@@ -18,7 +19,8 @@ def test_a_file_that_changes_is_applied_again_and_one_that_breaks_stops_nothing(
     folder.mkdir()
     listed = {"kind": "List", "apiVersion": "v1", "items": [in_shop(deployment("worker"))]}
     scaled = in_shop(scaled_object("worker", PODS, minReplicaCount=1, pollingInterval=1))
-    scaled["spec"]["scaleTargetRef"] = {"name": "worker"}
+    # A date in YAML, and a text in JSON.
+    scaled["metadata"]["annotations"] = {"since": date(2026, 3, 1)}
     write(folder / "worker.yaml", scaled, listed)
     with dev(tmp_path, "all") as running:
         running.wait_for("files: all/worker.yaml: namespace/shop created")

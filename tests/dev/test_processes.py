@@ -11,7 +11,7 @@ from tests.e2e.source import Source, sourced
 from .command import dev
 from .manifests import WORKER, deployment, scaled_object, write
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

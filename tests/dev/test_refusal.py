@@ -11,6 +11,8 @@ from tests.servers import free_port
 from .command import Dev, dev, refused
 from .manifests import deployment, scaled_object, write
 
+pytestmark = pytest.mark.e2e
+
 CRON = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 * * * *", "end": "1 * * * *"}}
 
 

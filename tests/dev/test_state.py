@@ -12,7 +12,7 @@ import pytest
 from .command import KEDA_PY, Dev, dev, refused
 from .manifests import WORKER, deployment, scaled_object, write
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 PODS = {"type": "kubernetes-workload", "metadata": {"podSelector": "app=tickets", "value": "1"}}
 
 

@@ -213,7 +213,9 @@ class World:
         ):
             self.do("PATCH", f"{place}/{name}", content)
         else:
-            self.do("POST", place, {"metadata": {"name": name, **content.pop("metadata", {})}, **content})
+            kind = self.api.route(place).kind.resource
+            metadata = {"name": name, **content.pop("metadata", {})}
+            self.do("POST", place, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content})
 
     def secret(self, name: str, *, namespace: str = SPACE, **values: str | None) -> None:
         data = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keda_py.api.pod import PodSpec
@@ -60,6 +60,7 @@ def test_references_are_replaced_as_the_kubelet_does(text: str, expected: str) -
     assert expand(text, {"A": "a", "B": "b", "a b": "spaced"}) == expected
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet="$()AB x", max_size=40))
 def test_what_has_no_reference_to_what_is_known_changes_only_by_its_escapes(text: str) -> None:
     assert expand(text.replace("$", "$$"), {"A": "a"}) == text

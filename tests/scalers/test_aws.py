@@ -21,6 +21,8 @@ from tests.brokers.sqs_front import Front, cut, front, refused, said
 
 from .asking import Asked, asking, read, value
 
+pytestmark = pytest.mark.e2e
+
 ROLE = "arn:aws:iam::123456789012:role/orders"
 ORACLE = Path(__file__).parents[1] / "oracle" / "scaler-parse.jsonl"
 PLATFORM = Platform(lambda: datetime.now(UTC), FakeKubernetes(), http_timeout=timedelta(seconds=10))

@@ -27,6 +27,8 @@ from tests.servers import free_port
 
 from .asking import Asked, asking, read, value
 
+pytestmark = pytest.mark.e2e
+
 KEYS = {"awsAccessKeyID": "AKIDTESTS", "awsSecretAccessKey": "c4nary-secret", "awsSessionToken": "c4nary-token"}
 PATIENCE = 60.0
 

@@ -21,7 +21,7 @@ from tests.servers import free_port
 from .asking import Asked, asking, read, value
 from .kafka_world import SECONDS, WAIT_SECONDS, failing, lag, left, said, until, warmed_up
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 """Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 PROXIED = "PROXIED"
 CONNECTIONS, REQUESTS = 3, 10
@@ -211,28 +211,39 @@ async def before(broker: Broker) -> AsyncIterator[tuple[Proxy, int]]:
         yield proxy, listener.advertised
 
 
-@pytest.mark.parametrize("hidden", [{}, {OFFSET_FETCH: 3, FIND_COORDINATOR: 1}], ids=["new", "old"])
-async def test_a_thousand_triggers(broker: Broker, admin: Admin, name: str, hidden: dict[int, int]) -> None:
+@pytest.fixture(scope="module")
+def thousand(broker: Broker) -> int:
+    """Return how many groups there are in the topic `thousand`, called as their numbers are."""
     count = 1000
-    await admin.topic(name, 4)
-    for partition in range(4):
-        await admin.produce(name, partition, 2)
-    await admin.commit_all({f"{name}-{n}": {(name, p): (n + p) % 3 for p in range(4)} for n in range(count)})
+
+    async def make() -> None:
+        async with administered(broker.address) as admin:
+            await admin.topic("thousand", 4)
+            for partition in range(4):
+                await admin.produce("thousand", partition, 2)
+            await admin.commit_all({str(n): {("thousand", p): (n + p) % 3 for p in range(4)} for n in range(count)})
+
+    asyncio.run(make())
+    return count
+
+
+@pytest.mark.parametrize("hidden", [{}, {OFFSET_FETCH: 3, FIND_COORDINATOR: 1}], ids=["new", "old"])
+async def test_a_thousand_triggers(broker: Broker, thousand: int, hidden: dict[int, int]) -> None:
     async with before(broker) as (proxy, port):
         proxy.hidden = hidden
-        asked = [lag(broker, f"{name}-{n}", name, port=port) for n in range(count)]
+        asked = [lag(broker, str(n), "thousand", port=port) for n in range(thousand)]
         async with asking(*asked, seconds=60) as live:
             for _ in range(2):
                 proxy.requests.clear()
                 # All due at one time, as the triggers of one source are.
                 outcomes = await asyncio.gather(*(trigger.current() for trigger in live))
-                expected = [sum(max(0, 2 - (n + p) % 3) for p in range(4)) for n in range(count)]
+                expected = [sum(max(0, 2 - (n + p) % 3) for p in range(4)) for n in range(thousand)]
                 assert [value(outcome) for outcome in outcomes] == expected
                 await asyncio.sleep(0.02)
             assert proxy.connections <= CONNECTIONS
             assert broker.connections(PROXIED) <= CONNECTIONS
         # A broker before 3.0 is asked group by group, over the same connection.
-        assert proxy.requests.total() - (count if hidden else 0) <= REQUESTS
+        assert proxy.requests.total() - (thousand if hidden else 0) <= REQUESTS
         assert proxy.requests[METADATA] == proxy.requests[LIST_OFFSETS] == 1
         assert proxy.requests[FIND_COORDINATOR] == 0
     await left(broker, 0, PROXIED)

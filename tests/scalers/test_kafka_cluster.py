@@ -15,7 +15,7 @@ from tests.brokers.kafka_admin import Admin, administered
 from .asking import Asked, asking, value
 from .kafka_world import SECONDS, WAIT_SECONDS
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 """Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 PARTITIONS, GROUPS = 6, 12
 RIGHT = 3 * PARTITIONS
@@ -91,7 +91,7 @@ async def test_a_connection_to_each_broker_and_no_more(brokers: list[Broker]) ->
 
 
 async def test_a_silent_broker_costs_only_what_it_looks_after(brokers: list[Broker]) -> None:
-    async with reading(brokers, seconds=2) as live:
+    async with reading(brokers, seconds=3) as live:
         await until_all_right(live)
         brokers[1].kill(signal.SIGSTOP)
         try:

@@ -22,7 +22,7 @@ from tests.pages import manifests, trying
 from .asking import Asked, asking, read, value
 from .kafka_world import SECONDS, left, said, until, warmed_up
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 """Starting a JVM takes its time on a slow machine, and the first time of all Kafka is fetched."""
 AUTHORITY = Authority()
 TLS, SASL = "TLS", "SASL"

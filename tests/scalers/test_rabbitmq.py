@@ -24,6 +24,8 @@ from tests.brokers.rabbitmq import Broker, rabbitmq
 from .asking import asking, read, value
 from .rabbit import channel, eventually, ours, put, trigger
 
+pytestmark = pytest.mark.e2e
+
 SECONDS = 20.0
 
 

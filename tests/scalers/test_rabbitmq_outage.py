@@ -16,6 +16,8 @@ from tests.brokers.rabbitmq import Broker, rabbitmq
 from .asking import asking, read, value
 from .rabbit import channel, eventually, open_files, ours, put, trigger
 
+pytestmark = pytest.mark.e2e
+
 SCHEMES = pytest.mark.parametrize("scheme", ["amqp", "http"])
 SECONDS = 3.0
 PATIENT = 20.0
