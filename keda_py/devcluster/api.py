@@ -275,6 +275,8 @@ class Api:
                 given = event.from_core(given)
             given = given if route.subresource else self._body_of(request, kind, given)
             new = rule.updated(kind, old, given, subresource=route.subresource)
+        if kind.place == CRDS.place and new is not old:
+            new = definition.accepted(kind, new, self.now())
         if new is old or request.dry:
             return self._shown(route, new)
         if owners := self._owners.get(old["metadata"]["uid"]):
@@ -331,6 +333,8 @@ class Api:
             )
         if "apiVersion" not in given or "kind" not in given:
             raise bad_request(f"invalid object type: {given.get('apiVersion', '/')}, Kind={given.get('kind', '')}")
+        # What one applies to the status is apart from what the same one applies to the rest.
+        manager = f"{manager} ({route.subresource})" if route.subresource else manager
         place, name = route.kind.place, (route.namespace, route.name)
         before = self.store.get(place, name)
         owners = self._owners.get(before["metadata"]["uid"], {}) if before is not None else {}

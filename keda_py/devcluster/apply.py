@@ -105,9 +105,11 @@ def _without(found: Any, path: Path) -> Any:
         return [_without(item, tuple(rest)) if hit else item for item, hit in changed if rest or not hit]
     if not isinstance(found, Mapping) or step not in found:
         return found
-    if not rest:
-        return {name: value for name, value in found.items() if name != step}
-    return {**found, step: _without(found[step], tuple(rest))}
+    left = _without(found[step], tuple(rest)) if rest else None
+    if rest and left == found[step]:
+        return found
+    # Of what is empty now, nothing is left.
+    return {**found, step: left} if left else {name: value for name, value in found.items() if name != step}
 
 
 def shown(path: Path) -> str:

@@ -33,7 +33,7 @@ def accepted(kind: Kind, made: Object, now: datetime) -> Object:
     defaults = {"singular": names["kind"].lower(), "listKind": f"{names['kind']}List"}
     names = defaults | {name: value for name, value in names.items() if value}
     at = format_time(now)
-    conditions = [
+    conditions = (made.get("status") or {}).get("conditions") or [
         {"type": type_, "status": "True", "reason": reason, "message": said, "lastTransitionTime": at}
         for type_, reason, said in (
             ("NamesAccepted", "NoConflicts", "no conflicts found"),

@@ -120,7 +120,9 @@ class Runner:
         while True:
             reasons = await self._reasons(name)
             wanted = {"ScalingActive": step.active, "ScalingLimited": step.limited}
-            if loop.time() > end or all(not reason or reasons.get(type_) == reason for type_, reason in wanted.items()):
+            as_wanted = all(not reason or reasons.get(type_) == reason for type_, reason in wanted.items())
+            # Without any, the controller has not looked at it yet, and would take the next step for the first.
+            if loop.time() > end or (reasons and as_wanted):
                 return reasons
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -140,6 +140,29 @@ def test_a_definition_comes_and_goes(side: Side, space: str) -> None:
     side.until(lambda: side.ask("GET", path).code == 404, "the definition is gone")
 
 
+def test_a_definition_changes(side: Side, space: str) -> None:
+    gadgets = f"/apis/test.example/v1/namespaces/{space}/gadgets"
+    path = f"{CRDS_PATH}/gadgets.test.example"
+    side.make(CRDS_PATH, gadget())
+    side.until(lambda: side.ask("GET", gadgets).code == 200, "it is served")
+    kept = side.make(gadgets, widget("one", ratio=2) | {"kind": "Gadget"})
+    changed = gadget()
+    properties = changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    properties["weight"] = {"type": "integer", "minimum": 1}
+    before = side.patch(path, {"spec": {"versions": changed["spec"]["versions"]}})
+    assert before["metadata"]["generation"] == 2
+    body = widget("two", weight=0) | {"kind": "Gadget"}
+
+    def refused() -> bool:
+        said = side.ask("POST", gadgets, body, dryRun="All")
+        return said.code == 422 and "spec.weight in body should be greater than or equal to 1" in said.message
+
+    side.until(refused, "the new schema holds")
+    assert side.get(f"{gadgets}/one")["spec"] == kept["spec"]
+    side.ask("DELETE", path)
+    side.until(lambda: side.ask("GET", path).code == 404, "the definition is gone")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -175,3 +175,7 @@ def test_apply_of_a_custom_resource(side: Side, widgets: str) -> None:
     status = {"apiVersion": "test.example/v1", "kind": "Widget", "metadata": {"name": "one"}, "status": {"phase": "Up"}}
     told = side.patch(f"{path}/status", status, APPLY, fieldManager="controller")
     assert (told["status"], told["spec"]["limits"]) == ({"phase": "Up"}, {"b": "2"})
+    # One who applies to both is two.
+    side.patch(f"{path}/status", status, APPLY, fieldManager="me", force="true")
+    assert "limits" not in side.patch(path, widget("one"), APPLY, fieldManager="me")["spec"]
+    assert side.get(path)["status"] == {"phase": "Up"}

@@ -45,6 +45,10 @@ def test_schemas_that_it_could_not_hold_objects_to(side: Side, spec: dict[str, A
     (cause,) = refused.body["details"]["causes"]
     assert cause["field"].endswith(f"properties[spec].{word}")
     assert cause["message"].startswith("Forbidden: the embedded cluster ")
+    # Nor does one become such a definition later.
+    versions = gadget(spec)["spec"]["versions"]
+    refused = side.ask("PATCH", f"{CRDS_PATH}/widgets.test.example", {"spec": {"versions": versions}}, type_=MERGE)
+    assert (refused.code, refused.reason) == (422, "Invalid")
 
 
 def test_conversion_between_versions(side: Side) -> None:
