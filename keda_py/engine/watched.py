@@ -21,8 +21,8 @@ from keda_py.kube.reflector import REFUSALS, Reflector, Store
 from keda_py.scaler import ScalerError
 
 Key = tuple[str, str]
-Entries = Mapping[str, str | None]
-"""Texts by name; None for bytes that are no text."""
+Entries = Mapping[str, str]
+"""Texts by name; bytes that are no text, such as a keytab's, are in it as `surrogateescape` writes them."""
 
 REFUSED_SECONDS: Final = 30.0
 
@@ -152,8 +152,6 @@ class _Copy:
             raise Unread
         if self._entries is None:
             raise Missing(f"{kind} {namespace}/{name} does not exist; create it, or correct the name")
-        if key in self._entries and self._entries[key] is None:
-            raise ScalerError(f"the key {key!r} of {kind} {namespace}/{name} is not UTF-8 text; use another")
         return self._entries.get(key)
 
     def _restart(self) -> None:
@@ -204,11 +202,8 @@ class _Copy:
             self._wake(owner)
 
 
-def _text(encoded: str) -> str | None:
-    try:
-        return base64.b64decode(encoded).decode()
-    except UnicodeDecodeError:
-        return None
+def _text(encoded: str) -> str:
+    return base64.b64decode(encoded).decode(errors="surrogateescape")
 
 
 def _data(found: dict[str, Any]) -> Mapping[str, str]:
@@ -223,7 +218,7 @@ def _annotations(found: dict[str, Any]) -> Mapping[str, str]:
 class _Kind:
     resource: Resource
     entries: Callable[[dict[str, Any]], Mapping[str, str]]
-    decode: Callable[[str], str | None] = str
+    decode: Callable[[str], str] = str
 
 
 _KINDS: Final = {

@@ -327,6 +327,17 @@ async def test_one_watch_serves_all_who_use_a_secret_and_ends_with_the_last() ->
         assert world.doors.passwords["c"] == "plain"
 
 
+async def test_bytes_that_are_no_text_reach_the_trigger_whole() -> None:
+    keytab = b"\x05\x02\xff\x00"
+    async with World().running() as world:
+        world.deploy("app")
+        world.put("api/v1", "secrets", "mine", data={"password": base64.b64encode(keytab).decode()})
+        world.authentication("mine", secretTargetRef=ref("mine"))
+        world.scale("app", door("a", auth="mine"))
+        await asyncio.sleep(2)
+        assert world.doors.passwords["a"].encode(errors="surrogateescape") == keytab
+
+
 async def test_a_steady_cluster_is_asked_nothing() -> None:
     async with World().running() as world:
         world.deploy("app", containers=[{"name": "c", "env": [{"name": "P", "value": "p"}]}])
