@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
+# What `make run` needs, apart from the rest: it is there in seconds.
+TRY     = $(VENV)/try
 
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help test check static unit format crds docs requirements run servers controlplane bench soak clean
+.PHONY: help test check static unit format crds docs screenshot requirements run demo servers controlplane bench soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -17,13 +19,24 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-## make run        watch it work: a control plane, a Prometheus, the daemon and two samples; FOR=90s ends by itself
-run: $(STAMP) servers
+$(TRY)/.installed: requirements/try.sh requirements/try.txt requirements/uv.txt pyproject.toml
+	@requirements/try.sh $(TRY) $(PYTHON)
+	@touch $@
+
+MANIFESTS ?= manifests/demo manifests/samples/cron.yaml
+
+## make run        watch it work, with nothing but Python: a cluster in one process; FOR=90s ends by itself
+run: $(TRY)/.installed
+	@$(TRY)/bin/keda-py dev --run-processes --hpa-sync 5s $(if $(FOR),--for $(FOR)) $(if $(PORT),--port $(PORT)) $(MANIFESTS)
+
+## make demo       the same on a real control plane, with a Prometheus; builds it once, some minutes
+demo: $(STAMP) servers
 	@$(BIN)/python -m tests.demo
 
 ## make test       everything: static checks and all tests
 test: static servers controlplane
-	$(BIN)/python -m pytest -n 3 --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
+	@$(BIN)/python -m pytest -q tests/decide --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
+	$(BIN)/python -m pytest -n 3
 
 # Real servers for tests, from the system's packages: each program, and the package that has it.
 servers:
@@ -54,7 +67,7 @@ static: $(STAMP)
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not e2e and not scenarios" --no-header
+	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadfile
 
 ## make format     let ruff write the format
 format: $(STAMP)
@@ -68,11 +81,17 @@ crds: $(STAMP)
 docs: $(STAMP)
 	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
 
+## make screenshot  take the picture of `keda-py dev` for the documentation anew
+screenshot: $(STAMP)
+	@$(BIN)/python docs/screenshot.py docs/dev.svg
+
 ## make requirements  write the hashed requirement files anew
 requirements: $(STAMP)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --extra all pyproject.toml -o requirements/run.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --extra all --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --extra cron --extra http --extra dev-cluster -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/try.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url requirements/uv.in -o requirements/uv.txt
 
 clean:
 	rm -rf $(VENV) dist site

@@ -1,13 +1,14 @@
 """Wires the daemon: every part in one task group, so that if one dies the process exits and is started anew."""
 
 import asyncio
+import gc
 import random
 import signal
 import socket
 import ssl
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -16,11 +17,22 @@ import structlog
 import uvloop
 
 from keda_py import log as logging
-from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scaled_object
+from keda_py.engine.authentication_users import AuthenticationUsers
+from keda_py.engine.cluster import (
+    CLUSTER_TRIGGER_AUTHENTICATIONS,
+    HPAS,
+    SCALED_OBJECTS,
+    TRIGGER_AUTHENTICATIONS,
+    AuthenticationKey,
+    Cluster,
+    trim_authentication,
+    trim_scaled_object,
+)
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.metrics import read_metric
 from keda_py.engine.registry import Registry, RegistryError
+from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_object import ScaledObjects
 from keda_py.engine.target import DEPLOYMENTS, STATEFUL_SETS, Targets, trim_workload
 from keda_py.kube.client import ApiError, Client, Resource
@@ -82,12 +94,15 @@ async def _until_stopped(settings: Settings) -> None:
     try:
         client = Client(transport)
         await _reach(client)
-        daemon = asyncio.create_task(Daemon(settings, registry, client).run())
+        daemon = Daemon(settings, registry, client)
+        running = asyncio.create_task(daemon.run())
+        sparing = asyncio.create_task(_spare_the_collector(daemon.listed))
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, daemon.cancel)
-        await asyncio.wait({daemon})
-        if not daemon.cancelled():
-            daemon.result()
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        await asyncio.wait({running})
+        sparing.cancel()
+        if not running.cancelled():
+            running.result()
         log.info("stopped")
     finally:
         await transport.close()
@@ -117,22 +132,27 @@ class Daemon:
     ) -> None:
         """`now` and `chance`: time and randomness, for who wants to hold them in hand."""
         self.live: dict[Key, Live] = {}
+        self.listed = asyncio.Event()
+        """Set once all that is watched has been read for the first time."""
         self._settings = settings
         self._registry = registry
         self._client = client
         self._now = now
         self._chance = chance or random.SystemRandom()
         self._queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
+        self._authentication_queue: WorkQueue[AuthenticationKey] = WorkQueue(chance=self._chance)
         self._stores = {
             SCALED_OBJECTS: Store(trim_scaled_object),
             HPAS: Store(trim_hpa),
             DEPLOYMENTS: Store(trim_workload),
             STATEFUL_SETS: Store(trim_workload),
+            TRIGGER_AUTHENTICATIONS: Store(trim_authentication),
+            CLUSTER_TRIGGER_AUTHENTICATIONS: Store(trim_authentication),
         }
         self._reflectors = [
             self._reflector(resource, store, namespace)
             for resource, store in self._stores.items()
-            for namespace in settings.watch_namespaces or ("",)
+            for namespace in self._namespaces_of(resource)
         ]
         self._recorder = Recorder(client, now=now, instance=socket.gethostname(), chance=self._chance)
         self._term_over = asyncio.Event()
@@ -147,8 +167,33 @@ class Daemon:
 
     async def run(self) -> None:
         """Run until cancelled, or until a part dies."""
+        platform = self._platform()
+        workloads = {resource: self._stores[resource] for resource in (DEPLOYMENTS, STATEFUL_SETS)}
+        targets = Targets(self._client, Discovery(self._client), workloads)
+        resolver = self._resolver(targets)
+        async with Sources(platform, chance=self._chance) as sources, resolver:
+            cluster = self._cluster(workloads)
+            objects = ScaledObjects(
+                cluster,
+                self.live,
+                targets=targets,
+                hpas=HpaKeeper(cluster),
+                builder=Builder(self._registry, resolver, sources, platform),
+                queue=self._queue,
+                recorder=self._recorder,
+                now=self._now,
+                owns=lambda _: self.acts,
+            )
+            try:
+                async with asyncio.TaskGroup() as parts, self._serving(parts):
+                    await self._work(objects, self._authentication_users(cluster), parts)
+            finally:
+                # Only now: nothing of ours acts any more.
+                await self._lease.release()
+
+    def _platform(self) -> Platform:
         settings = self._settings
-        platform = Platform(
+        return Platform(
             now=self._now,
             kubernetes=ClusterReader(self._client),
             http_timeout=settings.http_timeout,
@@ -157,29 +202,33 @@ class Daemon:
             ciphers=settings.http_tls.ciphers,
             keep_alive=settings.http_keep_alive,
         )
-        async with Sources(platform, chance=self._chance) as sources:
-            objects = self._scaled_objects(sources, platform)
-            try:
-                async with asyncio.TaskGroup() as parts, self._serving(parts):
-                    await self._work(objects, parts)
-            finally:
-                # Only now: nothing of ours acts any more.
-                await self._lease.release()
 
-    async def _work(self, objects: ScaledObjects, parts: asyncio.TaskGroup) -> None:
+    def _resolver(self, targets: Targets) -> Resolver:
+        settings = self._settings
+        return Resolver(
+            self._client,
+            targets,
+            authentications=self._authentications,
+            policy=SecretPolicy(settings.cluster_object_namespace, restricted=settings.restrict_secret_access),
+            chance=self._chance,
+            wake=self._queue.add,
+        )
+
+    async def _work(self, objects: ScaledObjects, users: AuthenticationUsers, parts: asyncio.TaskGroup) -> None:
         parts.create_task(self._recorder.run(), name="events")
         for reflector in self._reflectors:
             parts.create_task(reflector.run(), name="watch")
         # Nothing is decided on half a picture.
         for reflector in self._reflectors:
             await reflector.listed.wait()
+        self.listed.set()
         if self._settings.leadership.elect:
             parts.create_task(self._lease.run(), name="lease")
         log.info("started", scaledobjects=len(self._stores[SCALED_OBJECTS]), triggers=self._registry.types)
         while True:
-            await self._term(objects)
+            await self._term(objects, users)
 
-    async def _term(self, objects: ScaledObjects) -> None:
+    async def _term(self, objects: ScaledObjects, users: AuthenticationUsers) -> None:
         """Work until leadership changes hands: a pass does not outlive the term that it began in."""
         self._term_over.clear()
         for position, key in enumerate(self._stores[SCALED_OBJECTS].keys()):
@@ -191,6 +240,10 @@ class Daemon:
             asyncio.create_task(work(self._queue, objects.reconcile, on_error=_tell_of_retry), name="worker")
             for _ in range(self._settings.reconciles)
         ]
+        for authentication in users.known():
+            self._authentication_queue.add(authentication)
+        statuses = work(self._authentication_queue, users.reconcile, on_error=_tell_of_retry)
+        workers.append(asyncio.create_task(statuses, name="worker"))
         try:
             await self._term_over.wait()
         finally:
@@ -203,38 +256,47 @@ class Daemon:
         """Whether this process may write: it leads, or need not be elected."""
         return self._lease.held or not self._settings.leadership.elect
 
-    def _scaled_objects(self, sources: Sources, platform: Platform) -> ScaledObjects:
-        workloads = {resource: self._stores[resource] for resource in (DEPLOYMENTS, STATEFUL_SETS)}
-        cluster = Cluster(
+    @property
+    def _authentications(self) -> dict[str, Store]:
+        return {r.kind: self._stores[r] for r in (TRIGGER_AUTHENTICATIONS, CLUSTER_TRIGGER_AUTHENTICATIONS)}
+
+    def _cluster(self, workloads: dict[Resource, Store]) -> Cluster:
+        return Cluster(
             self._client,
             scaled_objects=self._stores[SCALED_OBJECTS],
             hpas=self._stores[HPAS],
             workloads=workloads,
+            authentications=self._authentications,
             wake=self._queue.add,
+            wake_authentication=self._authentication_queue.add,
         )
-        return ScaledObjects(
+
+    def _authentication_users(self, cluster: Cluster) -> AuthenticationUsers:
+        settings = self._settings
+        return AuthenticationUsers(
             cluster,
-            self.live,
-            targets=Targets(self._client, Discovery(self._client), workloads),
-            hpas=HpaKeeper(cluster),
-            builder=Builder(self._registry, sources, platform),
-            queue=self._queue,
-            recorder=self._recorder,
-            now=self._now,
-            owns=lambda _: self.acts,
+            {r.kind: (r, self._stores[r]) for r in (TRIGGER_AUTHENTICATIONS, CLUSTER_TRIGGER_AUTHENTICATIONS)},
+            sees_all=not settings.watch_label_selector and not settings.watch_namespaces,
+            acts=lambda: self.acts,
         )
+
+    def _namespaces_of(self, resource: Resource) -> Sequence[str]:
+        return ("",) if resource == CLUSTER_TRIGGER_AUTHENTICATIONS else self._settings.watch_namespaces or ("",)
 
     def _reflector(
         self, resource: Resource, store: Store, namespace: str = "", *, field_selector: str = ""
     ) -> Reflector:
-        selector = self._settings.watch_label_selector if resource == SCALED_OBJECTS else ""
+        selectors = {SCALED_OBJECTS: self._settings.watch_label_selector} | dict.fromkeys(
+            (TRIGGER_AUTHENTICATIONS, CLUSTER_TRIGGER_AUTHENTICATIONS),
+            self._settings.watch_label_selector_for_triggerauth,
+        )
         return Reflector(
             self._client,
             resource,
             store,
             chance=self._chance,
             namespace=namespace,
-            label_selector=selector,
+            label_selector=selectors.get(resource, ""),
             field_selector=field_selector,
         )
 
@@ -295,7 +357,18 @@ class Daemon:
         parts.create_task(watch.run(), name="watch")
 
 
-def _tell_of_retry(key: Key, error: Exception, seconds: float) -> None:
+async def _spare_the_collector(listed: asyncio.Event) -> None:
+    """Leave what is there to stay out of garbage collections, and have fewer of them.
+
+    Thousands of watched objects are walked through in vain each time, while everything else waits.
+    """
+    await listed.wait()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _tell_of_retry(key: tuple[str, ...], error: Exception, seconds: float) -> None:
     if isinstance(error, ApiError):
         log.warning("will retry", object="/".join(key), message=str(error), seconds=round(seconds, 1))
     else:

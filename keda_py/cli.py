@@ -9,77 +9,10 @@ from typing import Any, Final
 import click
 
 from keda_py import __version__, naming
-from keda_py.duration import DurationError, parse_go_duration
-from keda_py.settings import Address, Certificates, Leadership, Settings, Tls
+from keda_py.dev.command import dev
+from keda_py.flag import AddressType, CiphersType, DurationType, LevelType
+from keda_py.settings import Certificates, Leadership, Settings, Tls
 
-
-class _Duration(click.ParamType):  # type: ignore[type-arg]
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            found = parse_go_duration(value)
-        except DurationError:
-            self.fail(f"{value!r} is not a duration such as 15s or 1m30s", param, ctx)
-        if found <= timedelta(0):
-            self.fail(f"{value!r} must be longer than nothing", param, ctx)
-        return found
-
-
-class _Address(click.ParamType):  # type: ignore[type-arg]
-    """``:8080``, ``127.0.0.1:8080``, ``[::1]:8080``; ``0`` for not at all, as controller-runtime has it."""
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address | None:
-        if value == "0":
-            return None
-        host, colon, port = str(value).rpartition(":")
-        if not colon or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004  the last port
-            self.fail(f"{value!r} is not an address such as :8080 or 127.0.0.1:8080; 0 turns it off", param, ctx)
-        return Address(host.strip("[]"), int(port))
-
-
-class _Level(click.ParamType):  # type: ignore[type-arg]
-    """zap's names of log levels; its numbers are ever more than debug."""
-
-    name = "level"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        levels = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning", "error": "error"}
-        if value in levels:
-            return levels[value]
-        if not str(value).isdecimal() or int(value) < 1:
-            self.fail(f"{value!r} is not one of {', '.join(levels)}, or a number from 1", param, ctx)
-        return "debug"
-
-
-class _Ciphers(click.ParamType):  # type: ignore[type-arg]
-    """Go's names of TLS 1.2 cipher suites, separated by ``:`` or ``,``, as OpenSSL's."""
-
-    name = "ciphers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        names = [name.strip() for name in str(value).replace(",", ":").split(":") if name.strip()]
-        if unknown := [name for name in names if name not in _GO_CIPHERS and name not in _GO_CIPHERS.values()]:
-            self.fail(f"unknown cipher suites {', '.join(unknown)}; known are {', '.join(_GO_CIPHERS)}", param, ctx)
-        return ":".join(_GO_CIPHERS.get(name, name) for name in names)
-
-
-_GO_CIPHERS: Final = {
-    f"TLS_ECDHE_{key}_WITH_{ours}": f"ECDHE-{key}-{theirs}"
-    for key in ("ECDSA", "RSA")
-    for ours, theirs in (
-        ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
-        ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
-        ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
-        ("AES_128_CBC_SHA", "AES128-SHA"),
-        ("AES_256_CBC_SHA", "AES256-SHA"),
-        ("AES_128_CBC_SHA256", "AES128-SHA256"),
-    )
-}
 _TLS_VERSIONS: Final = click.Choice(["TLS10", "TLS11", "TLS12", "TLS13"])
 IGNORED: Final = (
     "cache-miss-to-direct-client",
@@ -149,6 +82,24 @@ _FLAGS: Final[list[Decorator]] = [
     _flag("watch-namespace", "", "Namespaces to work in, comma separated. Default: all.", env="WATCH_NAMESPACE"),
     _flag("watch-label-selector", "", "Only ScaledObjects with these labels.", env="WATCH_LABEL_SELECTOR"),
     _flag(
+        "watch-label-selector-for-triggerauth",
+        "",
+        "Only (Cluster)TriggerAuthentications with these labels.",
+        env="WATCH_LABEL_SELECTOR_FOR_TRIGGERAUTH",
+    ),
+    _flag(
+        "cluster-object-namespace",
+        "",
+        "Namespace of what ClusterTriggerAuthentications refer to. Default: the daemon's own.",
+        env="KEDA_CLUSTER_OBJECT_NAMESPACE",
+    ),
+    _switch(
+        "restrict-secret-access",
+        "Read the Secrets of triggers in that namespace only.",
+        default=False,
+        env="KEDA_RESTRICT_SECRET_ACCESS",
+    ),
+    _flag(
         "pod-namespace",
         "keda",
         "Namespace of the daemon itself: of its lease, Secret and Services.",
@@ -168,28 +119,31 @@ _FLAGS: Final[list[Decorator]] = [
         "15s",
         "How long a lease holds without renewal.",
         env="KEDA_OPERATOR_LEADER_ELECTION_LEASE_DURATION",
-        type=_Duration(),
+        type=DurationType(),
     ),
     _flag(
         "renew-deadline",
         "10s",
         "After how long without renewal the leader stops acting.",
         env="KEDA_OPERATOR_LEADER_ELECTION_RENEW_DEADLINE",
-        type=_Duration(),
+        type=DurationType(),
     ),
     _flag(
         "retry-period",
         "2s",
         "How often to renew or try for the lease.",
         env="KEDA_OPERATOR_LEADER_ELECTION_RETRY_PERIOD",
-        type=_Duration(),
+        type=DurationType(),
     ),
     _flag(
-        "secure-bind-address", ":6443", "Where external metrics are served to the API server; 0: off.", type=_Address()
+        "secure-bind-address",
+        ":6443",
+        "Where external metrics are served to the API server; 0: off.",
+        type=AddressType(),
     ),
-    _flag("metrics-bind-address", ":8080", "Where /metrics is served; 0: off.", type=_Address()),
+    _flag("metrics-bind-address", ":8080", "Where /metrics is served; 0: off.", type=AddressType()),
     _switch("enable-prometheus-metrics", "Serve /metrics.", default=True),
-    _flag("health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0: off.", type=_Address()),
+    _flag("health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0: off.", type=AddressType()),
     _flag("cert-dir", "/certs", "Folder with tls.crt, tls.key and ca.crt for the external metrics server."),
     _switch(
         "enable-cert-rotation",
@@ -233,7 +187,7 @@ _FLAGS: Final[list[Decorator]] = [
         "",
         "TLS 1.2 cipher suites of scalers, by Go's names.",
         env="KEDA_HTTP_TLS_CIPHER_LIST",
-        type=_Ciphers(),
+        type=CiphersType(),
     ),
     _flag(
         "service-min-tls-version",
@@ -247,9 +201,9 @@ _FLAGS: Final[list[Decorator]] = [
         None,
         "TLS 1.2 cipher suites of the servers. Default: those of scalers.",
         env="KEDA_SERVICE_TLS_CIPHER_LIST",
-        type=_Ciphers(),
+        type=CiphersType(),
     ),
-    _flag("zap-log-level", "info", "Lowest level that is logged: debug, info, warn, error.", type=_Level()),
+    _flag("zap-log-level", "info", "Lowest level that is logged: debug, info, warn, error.", type=LevelType()),
     _flag("zap-encoder", "console", "Form of the log lines.", type=click.Choice(["console", "json"])),
     *(click.option(f"--{name}", hidden=True, expose_value=True, is_flag=False, flag_value="true") for name in IGNORED),
 ]
@@ -276,6 +230,9 @@ def run(**given: Any) -> None:
     sys.exit(app.run(settings, unused_flags=unused))
 
 
+main.add_command(dev)
+
+
 def _unused(given: Mapping[str, Any]) -> Iterator[str]:
     return (f"--{name}" for name in IGNORED if given[name.replace("-", "_")] is not None)
 
@@ -288,6 +245,9 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         namespace=given["pod_namespace"],
         watch_namespaces=tuple(filter(None, (part.strip() for part in given["watch_namespace"].split(",")))),
         watch_label_selector=given["watch_label_selector"],
+        watch_label_selector_for_triggerauth=given["watch_label_selector_for_triggerauth"],
+        cluster_object_namespace=given["cluster_object_namespace"] or given["pod_namespace"],
+        restrict_secret_access=given["restrict_secret_access"],
         reconciles=given["max_reconciles"],
         leadership=_leadership(given),
         certificates=_certificates(given),

@@ -11,6 +11,8 @@ from keda_py.settings import Settings
 
 def configure(settings: Settings) -> None:
     """Set up logging for the whole process."""
+    # Libraries log to the standard library's loggers. What fails is told by us, once and without secrets.
+    logging.getLogger().addHandler(logging.NullHandler())
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if settings.log_encoder == "json"

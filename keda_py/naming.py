@@ -33,9 +33,10 @@ class Label:
 
 
 class Annotation:
-    """Annotations read from ScaledObjects."""
+    """Annotations read from ScaledObjects, and from ServiceAccounts."""
 
     EXCLUDED_LABELS: Final = "scaledobject.keda.sh/hpa-excluded-labels"
+    EKS_ROLE: Final = "eks.amazonaws.com/role-arn"
 
 
 class Condition:

@@ -65,9 +65,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The texts a trigger's parameters are read from; authentication and environment stay out of `repr`."""
+    """The texts a trigger's parameters are read from; none is in `repr`: an address may hold a password."""
 
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str] = field(repr=False)
     auth: Mapping[str, str] = field(default_factory=dict, repr=False)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -264,11 +264,10 @@ class Scaler(Generic[M]):
 
     def reading(self, value: float, *, active: bool, empty: bool = False) -> Reading:
         """Return the reading of a scaler that has a single external metric."""
-        return Reading(self._external_name, value, active, empty)
+        return Reading(self._metric, value, active, empty)
 
     @cached_property
-    def _external_name(self) -> str:
-        # Asked for at every poll; it follows from the trigger's parameters, and a changed trigger is built anew.
+    def _metric(self) -> str:
         (spec,) = (spec for spec in self.metric_specs() if isinstance(spec, ExternalSpec))
         return spec.name
 

@@ -69,6 +69,9 @@ class Settings:
     namespace: str = "keda"
     watch_namespaces: tuple[str, ...] = ()
     watch_label_selector: str = ""
+    watch_label_selector_for_triggerauth: str = ""
+    cluster_object_namespace: str = "keda"
+    restrict_secret_access: bool = False
     reconciles: int = 20
     leadership: Leadership = field(default_factory=Leadership)
     certificates: Certificates = field(default_factory=Certificates)

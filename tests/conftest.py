@@ -1,18 +1,38 @@
-"""How tests are shared out over processes: a file's go to one, which starts its servers once; scenarios need none."""
+"""What all tests share: one real control plane for each test process that needs one, and patience.
 
+How they are shared out over processes: a file's tests go to one; scenarios have nothing to share and go anywhere.
+"""
+
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
-FREE = "tests/scenarios/"
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.daemon import install
+
+# How fast a machine is says nothing about a property.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Cluster]:
+    """A control plane with the manifests applied; its HPA controller looks each second."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with Cluster(f"e2e-{worker}-{os.getpid()}", hpa_sync="1s") as cluster:
+        install(cluster)
+        yield cluster
 
 
 class Scheduling(LoadFileScheduling):
     """By file, but scenarios one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith(FREE) else super()._split_scope(nodeid)
+        return nodeid if nodeid.startswith("tests/scenarios/") else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:

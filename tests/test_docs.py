@@ -7,14 +7,15 @@ import click
 import pytest
 
 from keda_py import naming
-from keda_py.cli import run
+from keda_py.cli import dev, run
+from keda_py.dev.options import WARNING
 from keda_py.engine.registry import Registry
 from keda_py.parameter import declared_parameters
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 REGISTRY = Registry.installed()
-PAGES = {"cpu": "cpu-memory", "memory": "cpu-memory"}
+PAGES = {"apache-kafka": "kafka", "cpu": "cpu-memory", "memory": "cpu-memory"}
 
 
 @pytest.mark.parametrize("trigger_type", REGISTRY.types)
@@ -33,6 +34,21 @@ def test_every_flag_and_variable_is_documented() -> None:
         assert isinstance(option, click.Option)
         assert f"`{option.opts[0]}`" in text
         assert option.envvar is None or f"`{option.envvar}`" in text
+
+
+def test_every_flag_of_the_embedded_cluster_is_documented() -> None:
+    text = (DOCS / "dev.md").read_text()
+    assert WARNING in " ".join(text.split())
+    for option in dev.params:
+        if isinstance(option, click.Option):
+            assert f"`{option.opts[0]}`" in text
+            assert option.envvar is None or f"`{option.envvar}`" in text
+
+
+def test_the_picture_is_small_and_asks_nobody() -> None:
+    picture = (DOCS / "dev.svg").read_text()
+    assert len(picture.encode()) < 100_000
+    assert not re.search(r"""(href|src)=["']?http|url\(["']?http|@font-face|@import""", picture)
 
 
 def test_every_metric_is_documented() -> None:

@@ -49,13 +49,17 @@ class Behavior:
     down: Rules = DOWN
 
 
+Events = tuple[tuple[datetime, int], ...]
+"""Times, and how many replicas were recommended, came or went then."""
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """What was recommended and done lately: times and replicas, the changes as how many came or went."""
 
-    recommended: tuple[tuple[datetime, int], ...] = ()
-    ups: tuple[tuple[datetime, int], ...] = ()
-    downs: tuple[tuple[datetime, int], ...] = ()
+    recommended: Events = ()
+    ups: Events = ()
+    downs: Events = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +169,18 @@ def moved(history: History, before: int, after: int, behavior: Behavior | None, 
     if behavior is None:
         return history
     if after > before:
-        kept = _recent(history.ups, behavior.up, now)
-        return History(history.recommended, (*kept, (now, after - before)), history.downs)
-    kept = _recent(history.downs, behavior.down, now)
-    return History(history.recommended, history.ups, (*kept, (now, before - after)))
+        ups = _remembered(history.ups, (now, after - before), behavior.up)
+        return History(history.recommended, ups, history.downs)
+    downs = _remembered(history.downs, (now, before - after), behavior.down)
+    return History(history.recommended, history.ups, downs)
 
 
-def _recent(events: tuple[tuple[datetime, int], ...], rules: Rules, now: datetime) -> tuple[tuple[datetime, int], ...]:
-    longest = max((policy.period for policy in rules.policies), default=timedelta(0))
-    return tuple(event for event in events if event[0] > now - longest)
+def _remembered(events: Events, event: tuple[datetime, int], rules: Rules) -> Events:
+    # It takes the place of the last one that is too old for these rules: of the others, which may still be young
+    # enough for those of the other direction, none is forgotten.
+    longest = max(policy.period for policy in rules.policies)
+    old = [index for index, (at, _) in enumerate(events) if at < event[0] - longest]
+    return (*events[: old[-1]], event, *events[old[-1] + 1 :]) if old else (*events, event)
 
 
 def _able(wanted: int, replicas: int, stable: int) -> Words:

@@ -4,16 +4,16 @@
 this process, `http` to kubectl. Everything happens within one call without awaiting, so requests never interleave.
 """
 
+import functools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from keda_py.decide.status import format_time
-from keda_py.devcluster import discovery, event, rule, scale
+from keda_py.devcluster import apply, definition, deletion, discovery, event, listing, rule, scale
 from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
-from keda_py.devcluster.patch import PatchError, apply, json_patch, merge, strategic
-from keda_py.devcluster.rule import Refusal, bad_request, not_found
+from keda_py.devcluster.patch import PatchError, json_patch, merge, strategic
+from keda_py.devcluster.rule import Refusal, bad_request, invalid_as, not_found
 from keda_py.devcluster.selector import Matches, SelectorError, by_fields, by_labels
 from keda_py.devcluster.store import Change, ExpiredError, Object, Store
 from keda_py.devcluster.table import table
@@ -24,6 +24,8 @@ MERGE: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 _PATCHES: Final = {"application/json-patch+json": json_patch, MERGE: merge}
 _STRATEGIC: Final = "application/strategic-merge-patch+json"
+META: Final = "meta.k8s.io"
+NAMESPACES: Final = ("", "namespaces")
 _NAMESPACES: Final = ("default", "kube-system", "keda")
 
 
@@ -37,6 +39,11 @@ class Request:
     body: Any = None
     content_type: str = JSON
     as_table: bool = False
+
+    @property
+    def dry(self) -> bool:
+        """Whether nothing is to be stored."""
+        return bool(self.params.get("dryRun"))
 
     def flag(self, name: str) -> bool:
         """Return whether a switch such as ``watch`` is on."""
@@ -70,14 +77,14 @@ class Api:
         self._chance = chance
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         self._by_words: dict[tuple[str, str], Kind] = {}
-        self._applied: dict[tuple[Any, ...], Object] = {}
+        self._owners: dict[str, apply.Owners] = {}
         for kind in BUILT_IN:
             self._know(kind)
         for item in store.items(CRDS.place):
             self._define(item)
         store.listen(self._notice)
         for name in _NAMESPACES:
-            if store.get(("", "namespaces"), ("", name)) is None:
+            if store.get(NAMESPACES, ("", name)) is None:
                 self.answer(Request("POST", "/api/v1/namespaces", body={"metadata": {"name": name}}))
 
     # --- kinds ------------------------------------------------------------------------------------------------------
@@ -101,11 +108,18 @@ class Api:
 
     def _notice(self, change: Change) -> None:
         """Serve what a CRD defines, and no longer what it did."""
+        if change.before is not None and change.after is None:
+            self._owners.pop(change.before["metadata"]["uid"], None)
         if change.place != CRDS.place:
             return
         for kind in defined(change.before) if change.before else ():
             self._kinds.pop((kind.resource.group, kind.resource.version, kind.resource.plural), None)
             self._by_words.pop((kind.resource.api_version, kind.resource.kind), None)
+        if change.before is not None and change.after is None:
+            # Its objects go with it.
+            place = (change.before["spec"]["group"], change.before["spec"]["names"]["plural"])
+            for item in self.store.items(place):
+                self.store.remove(place, (item["metadata"].get("namespace", ""), item["metadata"]["name"]))
         if change.after is not None:
             self._define(change.after)
 
@@ -118,6 +132,7 @@ class Api:
                 found = discovery.answer(request.path, self.kinds)
                 if found is not None:
                     return Answer(200, found)
+            _check_dry_run(request)
             return self._carry_out(request, self.route(request.path))
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body)
@@ -156,7 +171,7 @@ class Api:
             case "POST", False:
                 return Answer(201, self._create(request, route))
             case "PUT", True:
-                return Answer(200, self._change(request, route, lambda _: request.body))
+                return Answer(200, self._change(request, route, lambda _: self._whole(request, route)))
             case "PATCH", True:
                 return self._patch(request, route)
             case "DELETE", _:
@@ -182,78 +197,65 @@ class Api:
 
     def face(self, kind: Kind, found: Object) -> Object:
         """Return an object as one of its kinds' versions shows it."""
-        return event.as_core(found) if kind.place != (kind.resource.group, kind.resource.plural) else found
+        if kind.place != event.PLACE:
+            return found
+        return event.as_core(found) if kind.resource.group == "" else event.as_new(found)
 
-    def _as_table(self, route: Route, items: list[Object]) -> Object:
-        return table(route.kind, items, version=str(self.store.version), now=self.now())
+    def _as_table(self, route: Route, items: list[Object], metadata: Object | None = None) -> Object:
+        shown = table(route.kind, items, version=str(self.store.version), now=self.now())
+        return shown | {"metadata": metadata} if metadata is not None else shown
 
-    def _selected(self, request: Request, route: Route) -> list[Object]:
+    def _selected(self, request: Request, route: Route, version: int | None = None) -> list[Object]:
         matches = self.selects(request.params, route)
-        found = self.store.items(route.kind.place, route.namespace)
-        return [item for item in found if matches(self.face(route.kind, item))]
+        found = [self.face(route.kind, i) for i in self.store.items(route.kind.place, route.namespace, version=version)]
+        return [item for item in found if matches(item)]
 
     def selects(self, params: Mapping[str, str], route: Route) -> Matches:
-        """Return what tells whether a list or watch wants an object."""
-        labels, fields = by_labels(params.get("labelSelector", "")), by_fields(params.get("fieldSelector", ""))
+        """Return what tells whether a list or watch wants an object; raise `SelectorError`."""
+        labels = by_labels(params.get("labelSelector", ""))
+        fields = by_fields(params.get("fieldSelector", ""), route.kind.selectable)
         name = route.name
         return lambda found: labels(found) and fields(found) and (not name or found["metadata"]["name"] == name)
 
     def _list(self, request: Request, route: Route) -> Object:
-        items = [self.face(route.kind, item) for item in self._selected(request, route)]
-        limit, start = int(request.params.get("limit") or 0), request.params.get("continue", "")
-        version = self.store.version
-        position = 0
-        if start:
-            asked, _, offset = start.partition(".")
-            self._not_expired(int(asked))
-            version, position = int(asked), int(offset)
-        page = items[position : position + limit] if limit else items[position:]
-        left = len(items) - position - len(page)
-        if request.as_table:
-            return self._as_table(route, page)
-        listing = self._listing(route, page, version)
-        if left > 0:
-            listing["metadata"] |= {"continue": f"{version}.{position + len(page)}", "remainingItemCount": left}
-        return listing
-
-    def _not_expired(self, version: int) -> None:
+        pages = listing.pages(request.params)
         try:
-            self.store.since(version)
+            selected = self._selected(request, route, pages.version)
         except ExpiredError:
             said = "The provided continue parameter is too old to display a consistent list result."
             raise Refusal(410, "Expired", said) from None
-
-    def _listing(self, route: Route, items: list[Object], version: int | None = None) -> Object:
-        api = route.kind.resource
-        metadata = {"resourceVersion": str(version or self.store.version)}
-        return {"kind": f"{api.kind}List", "apiVersion": api.api_version, "metadata": metadata, "items": items}
+        items, metadata = pages.cut(selected, self.store.version)
+        if request.as_table:
+            return self._as_table(route, items, metadata)
+        return listing.listing(route.kind, items, metadata)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def _create(self, request: Request, route: Route) -> Object:
+    def _create(self, request: Request, route: Route, *, name: str = "") -> Object:
         kind, body = route.kind, self._body(request, route.kind)
-        if kind.namespaced and self.store.get(("", "namespaces"), ("", route.namespace)) is None:
-            raise Refusal(404, "NotFound", f'namespaces "{route.namespace}" not found', name=route.namespace)
+        if name:
+            rule.check_name(body, name)
+        space = self.store.get(NAMESPACES, ("", route.namespace)) if kind.namespaced else None
+        if kind.namespaced and space is None:
+            raise not_found(self._kinds["", "v1", "namespaces"], route.namespace)
         uid = _uid(self._chance)
         made = rule.created(kind, body, namespace=route.namespace, uid=uid, now=self.now())
-        if kind.place == ("", "namespaces"):
+        if kind.place == NAMESPACES:
             made = made | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
-        name = (route.namespace, made["metadata"]["name"])
-        if self.store.get(kind.place, name) is not None:
-            message = f'{kind.title} "{name[1]}" already exists'
-            raise Refusal(409, "AlreadyExists", message, name=name[1], kind=kind.resource.plural)
-        if request.params.get("dryRun"):
-            return self.face(kind, made)
-        return self.face(kind, self.store.put(kind.place, name, made))
+        elif kind.place == CRDS.place:
+            made = definition.accepted(kind, made, self.now())
+        named = (route.namespace, made["metadata"]["name"])
+        if self.store.get(kind.place, named) is not None:
+            raise rule.exists(kind, named[1])
+        if space is not None and "deletionTimestamp" in space["metadata"]:
+            raise rule.terminating(kind, named[1], route.namespace)
+        return self.face(kind, made if request.dry else self.store.put(kind.place, named, made))
 
     def _body(self, request: Request, kind: Kind) -> Object:
         body = request.body
         if not isinstance(body, dict):
             raise bad_request("the body of the request was empty or not an object")
-        api = kind.resource
-        if body.get("kind") not in (None, api.kind) or body.get("apiVersion") not in (None, api.api_version):
-            said = f"{body.get('apiVersion')}, Kind={body.get('kind')}"
-            raise bad_request(f"{said} in the body does not match the expected {api.api_version}, Kind={api.kind}")
+        rule.check_kind(kind, body)
         if request.params.get("fieldValidation") == "Strict":
             rule.strictly_checked(kind, body)
         return (
@@ -273,12 +275,29 @@ class Api:
                 given = event.from_core(given)
             given = given if route.subresource else self._body_of(request, kind, given)
             new = rule.updated(kind, old, given, subresource=route.subresource)
-        if new is old or request.params.get("dryRun"):
+        if kind.place == CRDS.place and new is not old:
+            new = definition.accepted(kind, new, self.now())
+        if new is old or request.dry:
             return self._shown(route, new)
-        stored = self.store.put(kind.place, (route.namespace, route.name), new)
-        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
-            self.store.remove(kind.place, (route.namespace, route.name))
-        return self._shown(route, stored)
+        if owners := self._owners.get(old["metadata"]["uid"]):
+            self._owners[old["metadata"]["uid"]] = apply.kept(owners, old, new)
+        place, name = kind.place, (route.namespace, route.name)
+        if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers") and place != NAMESPACES:
+            # Nothing holds it any more.
+            return self._shown(route, self.store.remove(place, name))
+        return self._shown(route, self.store.put(place, name, new))
+
+    def _whole(self, request: Request, route: Route) -> Object:
+        body = request.body
+        if not isinstance(body, dict):
+            raise bad_request("the body of the request was empty or not an object")
+        if (
+            route.kind.custom
+            and route.subresource != "scale"
+            and not (body.get("metadata") or {}).get("resourceVersion")
+        ):
+            raise rule.version_missing(route.kind, route.name)
+        return body
 
     def _body_of(self, request: Request, kind: Kind, given: Object) -> Object:
         return self._body(Request(request.method, request.path, request.params, given), kind) if kind.custom else given
@@ -296,59 +315,80 @@ class Api:
             said = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
             raise Refusal(415, "UnsupportedMediaType", said)
         try:
-            return Answer(200, self._change(request, route, lambda found: make(found, patch)))
+            return Answer(
+                200, self._change(request, route, lambda found: rule.patched(kind, found, make(found, patch)))
+            )
         except PatchError as error:
             raise Refusal(
                 422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
             ) from None
 
     def _apply(self, request: Request, route: Route) -> Answer:
-        if not isinstance(request.body, dict):
+        given, manager = request.body, request.params.get("fieldManager", "")
+        if not isinstance(given, dict):
             raise bad_request("the body of the request was empty or not an object")
-        manager = (route.kind.place, route.namespace, route.name, request.params.get("fieldManager", ""))
-        before = self._applied.get(manager)
-        if self.store.get(route.kind.place, (route.namespace, route.name)) is None:
-            answer = Answer(201, self._create(request, Route(route.kind, route.namespace, "", "")))
+        if not manager:
+            raise invalid_as(
+                META, "PatchOptions", "", [("fieldManager", "Required value: is required for apply patch")]
+            )
+        if "apiVersion" not in given or "kind" not in given:
+            raise bad_request(f"invalid object type: {given.get('apiVersion', '/')}, Kind={given.get('kind', '')}")
+        # What one applies to the status is apart from what the same one applies to the rest.
+        manager = f"{manager} ({route.subresource})" if route.subresource else manager
+        place, name = route.kind.place, (route.namespace, route.name)
+        before = self.store.get(place, name)
+        owners = self._owners.get(before["metadata"]["uid"], {}) if before is not None else {}
+        if before is None:
+            self._body_of(request, route.kind, given)
+            answer = Answer(201, self._create(request, Route(route.kind, route.namespace, "", ""), name=route.name))
         else:
-            answer = Answer(200, self._change(request, route, lambda found: apply(found, request.body, before)))
-        if not request.params.get("dryRun"):
-            self._applied[manager] = request.body
+            _check_conflicts(request, before, owners, manager)
+            make = functools.partial(apply.apply, applied=given, owners=owners, manager=manager)
+            answer = Answer(200, self._change(request, route, make))
+        after = self.store.get(place, name)
+        if after is not None and not request.dry:
+            uid = after["metadata"]["uid"]
+            self._owners[uid] = {**self._owners.get(uid, {}), manager: apply.fields(given)}
         return answer
 
     def _delete_all(self, request: Request, route: Route) -> Object:
-        names = [(i["metadata"].get("namespace", ""), i["metadata"]["name"]) for i in self._selected(request, route)]
-        return self._listing(route, [self._delete(request, Route(route.kind, *name, "")) for name in names])
+        found = self._selected(request, route)
+        for item in found:
+            metadata = item["metadata"]
+            self._delete(request, Route(route.kind, metadata.get("namespace", ""), metadata["name"], ""))
+        return listing.listing(route.kind, found, {"resourceVersion": str(self.store.version)})
 
     def _delete(self, request: Request, route: Route) -> Object:
         found = self._existing(route)
-        options = request.body if isinstance(request.body, dict) else {}
-        policy = options.get("propagationPolicy") or request.params.get("propagationPolicy") or "Background"
-        wanted = options.get("preconditions") or {}
-        for name in ("uid", "resourceVersion"):
-            if wanted.get(name) not in (None, found["metadata"].get(name)):
-                raise rule.conflict(route.kind, route.name)
-        if request.params.get("dryRun"):
-            return found
-        finalizers = list(found["metadata"].get("finalizers") or [])
-        extra = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}.get(policy)
-        if extra is not None and extra not in finalizers:
-            finalizers.append(extra)
-        place, name_ = route.kind.place, (route.namespace, route.name)
-        if not finalizers:
-            gone = self.store.remove(place, name_)
-            return {
-                "kind": "Status",
-                "apiVersion": "v1",
-                "metadata": {},
-                "status": "Success",
-                "details": {"name": route.name, "kind": route.kind.resource.plural, "uid": gone["metadata"]["uid"]},
-            }
-        if "deletionTimestamp" in found["metadata"]:
-            return found
-        metadata = found["metadata"] | {"deletionTimestamp": format_time(self.now()), "finalizers": finalizers}
-        if "generation" in metadata:
-            metadata["generation"] += 1
-        return self.store.put(place, name_, found | {"metadata": metadata})
+        options = deletion.options(request.body, request.params)
+        options.check(route.kind, found)
+        going = deletion.marked(route.kind, found, options, self.now())
+        if options.dry:
+            return deletion.told(route.kind, found) if going is None else going
+        place, name = route.kind.place, (route.namespace, route.name)
+        if going is None:
+            self.store.remove(place, name)
+            return deletion.told(route.kind, found)
+        return self.face(route.kind, found if going is found else self.store.put(place, name, going))
+
+
+def _check_dry_run(request: Request) -> None:
+    if request.params.get("dryRun", "All") not in ("All", ""):
+        options = {"POST": "CreateOptions", "PUT": "UpdateOptions", "DELETE": "DeleteOptions"}.get(request.method)
+        said = f'Unsupported value: ["{request.params["dryRun"]}"]: supported values: "All"'
+        raise invalid_as(META, options or "PatchOptions", "", [("dryRun", said)])
+
+
+def _check_conflicts(request: Request, found: Object, owners: apply.Owners, manager: str) -> None:
+    """Raise `Refusal` if somebody else applied another value of a field; with ``force`` they lose it."""
+    conflicts = [] if request.flag("force") else apply.conflicts(found, request.body, owners, manager)
+    if not conflicts:
+        return
+    shown = [(f'conflict with "{other}"', apply.shown(path)) for other, path in conflicts]
+    listed = ", ".join(f"{words}: {path}" for words, path in shown)
+    number = f"{len(shown)} conflict" + ("s" if len(shown) > 1 else "")
+    causes = [{"reason": "FieldManagerConflict", "message": words, "field": path} for words, path in shown]
+    raise Refusal(409, "Conflict", f"Apply failed with {number}: {listed}", causes=causes)
 
 
 def _uid(chance: random.Random) -> str:

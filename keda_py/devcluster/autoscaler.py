@@ -6,6 +6,7 @@ Its own memory, like the real one's, is lost when it starts anew. External metri
 
 import random
 from collections.abc import Awaitable, Callable
+from fractions import Fraction
 from typing import Final
 
 from keda_py.decide import hpa_algorithm as algorithm
@@ -16,7 +17,7 @@ from keda_py.devcluster.kind import Kind
 from keda_py.devcluster.scale import shown
 from keda_py.devcluster.selector import by_labels, from_object
 from keda_py.devcluster.store import Change, Name, Object
-from keda_py.quantity import parse
+from keda_py.quantity import Quantity, canonical, parse
 from keda_py.runtime.queue import WorkQueue
 
 HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
@@ -76,12 +77,13 @@ class Autoscaler:
         replicas = scale["spec"].get("replicas", 0)
         minimum, maximum = spec.get("minReplicas", 1), spec["maxReplicas"]
         behavior = algorithm.parse_behavior(spec.get("behavior"), number=lambda given: float(parse(str(given)).value))
-        look.status["currentReplicas"] = look.status["desiredReplicas"] = replicas
+        look.status["currentReplicas"] = replicas
+        history = self._histories.setdefault(name, History(recommended=((self._api.now(), replicas),)))
         if replicas == 0:
+            look.status["desiredReplicas"] = 0
             said = "scaling is disabled since the replica count of the target is zero"
             look.say("ScalingActive", "False", "ScalingDisabled", said)
             return
-        history = self._histories.get(name) or History(recommended=((self._api.now(), replicas),))
         wanted, why = (maximum, "above Spec.MaxReplicas") if replicas > maximum else (minimum, "below Spec.MinReplicas")
         why = f"Current number of replicas {why}"
         if minimum <= replicas <= maximum:
@@ -101,6 +103,7 @@ class Autoscaler:
             look.say("AbleToScale", "True", *normalized.able)
             look.say("ScalingLimited", "True" if normalized.limited else "False", *normalized.limits)
             wanted = normalized.replicas
+            look.status["desiredReplicas"] = replicas
             why = "external metric above target" if wanted > replicas else "All metrics below target"
         if wanted != replicas and look.set(kind, scale, wanted, why):
             history = algorithm.moved(history, replicas, wanted, behavior, self._api.now())
@@ -122,19 +125,24 @@ class Autoscaler:
             said = f"unable to get external metric {namespace}/{named['name']}: {error}"
             look.fails("FailedGetExternalMetric", f"the HPA was unable to compute the replica count: {said}")
             return None
-        usage, pods = float(parse(text).value), scale["status"].get("replicas", 0)
+        # In whole thousandths, as the controller counts: 1.1 is eleven times 0.1.
+        usage, pods = parse(text).milli, scale["status"].get("replicas", 0)
         if "averageValue" in wanted:
-            look.measured(named, {"averageValue": _milli(usage / pods) if pods else text})
-            return algorithm.by_average(usage, float(parse(wanted["averageValue"]).value), pods, behavior)
-        look.measured(named, {"value": text})
-        target = float(parse(wanted["value"]).value)
-        ready, replicas = look.ready_pods(scale), scale["spec"].get("replicas", 0)
+            look.measured(named, {"averageValue": _quantity(-(-usage // pods)) if pods else text})
+            return algorithm.by_average(usage, parse(wanted["averageValue"]).milli, pods, behavior)
+        target, replicas = parse(wanted["value"]).milli, scale["spec"].get("replicas", 0)
+        found = look.pods(scale)
+        if not found:
+            said = "unable to calculate ready pods: no pods returned by selector while calculating replica count"
+            look.fails("FailedGetExternalMetric", f"the HPA was unable to compute the replica count: {said}")
+            return None
+        look.measured(named, {"value": _quantity(usage)})
+        ready = sum(map(_is_ready, found))
         return algorithm.by_value(usage, target, replicas=replicas, ready=ready, behavior=behavior)
 
 
-def _milli(value: float) -> str:
-    thousandths = -(-round(value * 1e6) // 1000)
-    return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
+def _quantity(milli: int) -> str:
+    return canonical(Quantity(Fraction(milli, 1000), ""))
 
 
 class _Look:
@@ -144,7 +152,7 @@ class _Look:
         self._api = api
         self.found = found
         before = found.get("status") or {}
-        self.status: Object = {name: before[name] for name in ("lastScaleTime",) if name in before}
+        self.status: Object = {name: before[name] for name in ("lastScaleTime", "desiredReplicas") if name in before}
         self.status |= {"observedGeneration": found["metadata"].get("generation", 1)}
         self._conditions = {c["type"]: c for c in before.get("conditions") or []}
         self._failed = False
@@ -183,11 +191,10 @@ class _Look:
         entry = {"type": "External", "external": {"metric": named, "current": current}}
         self.status.setdefault("currentMetrics", []).append(entry)
 
-    def ready_pods(self, scale: Object) -> int:
-        """Return how many of the target's pods are ready."""
+    def pods(self, scale: Object) -> list[Object]:
+        """Return the target's pods."""
         matches = by_labels(scale["status"].get("selector", ""))
-        pods = self._api.store.items(("", "pods"), self.found["metadata"]["namespace"])
-        return sum(matches(pod) and _is_ready(pod) for pod in pods)
+        return [p for p in self._api.store.items(("", "pods"), self.found["metadata"]["namespace"]) if matches(p)]
 
     def set(self, kind: Kind, scale: Object, replicas: int, why: str) -> bool:
         """Set the replicas of the target; return whether that could be done."""
@@ -235,5 +242,6 @@ class _Look:
 
 
 def _is_ready(pod: Object) -> bool:
-    said = (pod.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in said)
+    status = pod.get("status") or {}
+    said = {c["type"]: c["status"] for c in status.get("conditions") or []}
+    return status.get("phase") == "Running" and said.get("Ready") == "True"

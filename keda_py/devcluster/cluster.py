@@ -27,6 +27,10 @@ _SAVE_SECONDS: Final = 2.0
 _FILE: Final = "cluster.json"
 
 
+class StateError(Exception):
+    """The objects of an earlier run cannot be read; the message names their file."""
+
+
 class DevCluster:
     """A cluster in this process; set `read_metric` to whoever serves external metrics."""
 
@@ -43,7 +47,7 @@ class DevCluster:
         self.store = Store()
         self._file = data / _FILE if data is not None else None
         if self._file is not None and self._file.exists():
-            self.store.load(orjson.loads(self._file.read_bytes()))
+            _load(self.store, self._file)
         self.api = Api(self.store, now=now, chance=chance)
         self.read_metric: Callable[[str, str, str], Awaitable[str]] = _no_metrics
         self._autoscaler = Autoscaler(self.api, self._metric, chance=chance, sync_seconds=sync_seconds)
@@ -52,7 +56,9 @@ class DevCluster:
         self.kubelet = Kubelet(self.api, chance=chance, processes=processes)
         for kind in KINDS:
             path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            self.api.answer(Request("POST", path, body=_definition(kind)))
+            answer = self.api.answer(Request("POST", path, body=_definition(kind)))
+            if answer.status not in (201, 409):
+                raise RuntimeError(answer.body["message"])
 
     async def _metric(self, namespace: str, name: str, selector: str) -> str:
         return await self.read_metric(namespace, name, selector)
@@ -96,6 +102,8 @@ class DevCluster:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         whole = self._file.with_suffix(".new")
+        # There may be Secrets among them.
+        whole.touch(mode=0o600)
         whole.write_bytes(orjson.dumps(self.store.dump()))
         whole.replace(self._file)
 
@@ -104,6 +112,14 @@ class DevCluster:
 def _definition(kind: Kind) -> dict[str, Any]:
     """Return a kind's CRD, made once: it takes longer to make than a cluster to start."""
     return definition(kind)
+
+
+def _load(store: Store, file: Path) -> None:
+    try:
+        store.load(orjson.loads(file.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"{file} is not a cluster that was saved ({type(error).__name__}: {error})"
+        raise StateError(f"{said}; move it away to start with an empty one") from error
 
 
 async def _no_metrics(*_: str) -> str:

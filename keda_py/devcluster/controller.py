@@ -169,9 +169,10 @@ class Workloads:
             "availableReplicas": ready,
             "unavailableReplicas": max(0, wanted - ready),
         }
-        available = ready >= wanted - max(1, wanted // 4) if wanted else True
+        available = ready + _most_unavailable(found["spec"]) >= wanted
+        reason = "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable"
         conditions = [
-            _condition(found, "Available", "MinimumReplicasAvailable", self._now(), holds=available),
+            _condition(found, "Available", reason, self._now(), holds=available),
             _condition(found, "Progressing", "NewReplicaSetAvailable", self._now()),
         ]
         status = {name: count for name, count in counts.items() if count}
@@ -240,6 +241,16 @@ class Workloads:
 
     def _now(self) -> str:
         return format_time(self._api.now())
+
+
+def _most_unavailable(spec: Object) -> int:
+    """Return how many pods of a Deployment may be missing while it counts as available."""
+    strategy = spec["strategy"]
+    if strategy.get("type") != "RollingUpdate":
+        return 0
+    given = (strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%")
+    # A share is rounded down: the one pod of one is never missing.
+    return given if isinstance(given, int) else spec["replicas"] * int(given.removesuffix("%")) // 100
 
 
 def _owners(found: Object) -> list[tuple[str, Place, Name]]:

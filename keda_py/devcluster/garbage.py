@@ -37,6 +37,10 @@ class Garbage:
         found = change.after or change.before or {}
         if change.after is None or "deletionTimestamp" in found["metadata"]:
             self.queue.add((change.place, change.name, found["metadata"]["uid"]))
+        space = self._api.store.get(_NAMESPACES, ("", change.name[0])) if change.after is None else None
+        if space is not None and "deletionTimestamp" in space["metadata"]:
+            # It may have been the last one there.
+            self.queue.add((_NAMESPACES, ("", change.name[0]), space["metadata"]["uid"]))
         for reference in found["metadata"].get("ownerReferences") or []:
             # An owner may wait for this one to go, or be gone itself already.
             owner = self._owner(reference, change.name[0])
@@ -67,8 +71,8 @@ class Garbage:
                 self._dependents.pop(uid, None)
             elif not self._dependents.get(uid):
                 self._finish(place, name, "foregroundDeletion")
-        if place == _NAMESPACES and going is None:
-            self._empty(name[1])
+        if place == _NAMESPACES and going is not None and "deletionTimestamp" in going["metadata"]:
+            self._empty(name)
         return None
 
     def _collect(self, place: Place, name: Name, uid: str) -> None:
@@ -94,10 +98,13 @@ class Garbage:
             left = [f for f in found["metadata"].get("finalizers") or [] if f != finalizer]
             self._send("PATCH", place, name, {"metadata": {"finalizers": left or None}})
 
-    def _empty(self, namespace: str) -> None:
-        for place, name, _ in list(self._api.store.everything()):
-            if name[0] == namespace:
-                self._send("DELETE", place, name, {})
+    def _empty(self, namespace: Name) -> None:
+        within = [(place, name) for place, name, _ in self._api.store.everything() if name[0] == namespace[1]]
+        for place, name in within:
+            self._send("DELETE", place, name, {})
+        left = any(self._api.store.get(place, name) is not None for place, name in within)
+        if not left and self._api.store.get(_NAMESPACES, namespace) is not None:
+            self._api.store.remove(_NAMESPACES, namespace)
 
     def _send(self, method: str, place: Place, name: Name, body: Object) -> None:
         kind = next(k for k in self._api.kinds if k.place == place == (k.resource.group, k.resource.plural))

@@ -16,6 +16,13 @@ Proxied = Callable[[Request], Awaitable[Answer | None]]
 """Answers what another server of the cluster stands for, such as external metrics; None for everything else."""
 
 LARGEST_BODY: Final = 8 * 2**20
+_PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+_NOT_JSON: Final = (
+    "the embedded cluster reads JSON and not protobuf, which this command sends: add --dry-run=client --output=yaml, "
+    "and pipe that into kubectl apply -f -"
+)
+_OPENAPI_V2: Final = b"\x0a\x032.0\x12\x0d\x0a\x07keda-py\x12\x02v1"
+"""An openapi.v2.Document as protobuf has it: of that version, with a title, and without any schema."""
 
 
 def application(api: Api, *, proxied: Proxied) -> web.Application:
@@ -33,8 +40,9 @@ def application(api: Api, *, proxied: Proxied) -> web.Application:
         return _json(api.answer(asked))
 
     app = web.Application(client_max_size=LARGEST_BODY)
-    app.router.add_get("/healthz", _healthy)
-    app.router.add_get("/readyz", _healthy)
+    for path in ("/healthz", "/livez", "/readyz"):
+        app.router.add_get(path, _healthy)
+    app.router.add_get("/openapi/v2", _no_schemas)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 
@@ -43,8 +51,15 @@ async def _healthy(_: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
+async def _no_schemas(_: web.Request) -> web.Response:
+    # What kubectl asks for before it applies a List: with it, it leaves checking fields to the server.
+    return web.Response(body=_OPENAPI_V2, content_type="application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+
+
 async def _read(request: web.Request) -> Request:
     content_type = request.content_type
+    if content_type == _PROTOBUF:
+        raise Refusal(415, "UnsupportedMediaType", _NOT_JSON)
     data = await request.read()
     try:
         # What kubectl applies on the server's side is YAML; everything else here is JSON.
@@ -85,4 +100,6 @@ async def _pour(found: AsyncGenerator[dict[str, Any], None], response: web.Strea
 
 
 def _json(answer: Answer) -> web.Response:
+    if isinstance(answer.body, str):
+        return web.Response(text=answer.body, status=answer.status)
     return web.Response(body=orjson.dumps(answer.body), status=answer.status, content_type=JSON)

@@ -27,7 +27,8 @@ class ScalePaths:
 class Kind:
     """One kind, as one API version serves it.
 
-    `plain`: has no spec and no generation. `stored_as`: another kind that keeps its objects, for a second view of them.
+    `plain`: has no spec and no generation. `selectable`: the fields that it can be selected by, beside name and
+    namespace.
     """
 
     resource: Resource
@@ -40,6 +41,7 @@ class Kind:
     schema: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
     custom: bool = False
     plain: bool = False
+    selectable: tuple[str, ...] = ()
     singular: str = ""
 
     @property
@@ -55,50 +57,66 @@ class Kind:
 
 _SHARED: Final = {("", "events"): ("events.k8s.io", "events")}
 
-_AGE: Final[Column] = ("Age", "date", ".metadata.creationTimestamp", 0)
+_ABOUT: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_EVENT: Final = ("reason", "type")
+_AGE: Final[Column] = ("Age", "string", ".metadata.creationTimestamp", 0)
+_CUSTOM_AGE: Final[Column] = ("Age", "date", ".metadata.creationTimestamp", 0)
 _SELECTOR: Final = ScalePaths(selector="spec.selector")
+
+
+def _made(*names: str, priority: int = 0) -> tuple[Column, ...]:
+    """Return columns whose cells `cell` makes."""
+    return tuple((name, "string", "", priority) for name in names)
+
+
+_TEMPLATE: Final = _made("Containers", "Images", priority=1)
+_ON_REQUEST: Final = _made("Containers", "Images", "Selector", priority=1)
+_EVENT_COLUMNS: Final = (
+    *_made("Last Seen"), ("Type", "string", ".type", 0), ("Reason", "string", ".reason", 0), *_made("Object"),
+    *_made("Subobject", "Source", priority=1), *_made("Message"), *_made("First Seen", "Count", "Name", priority=1),
+)  # fmt: skip
 
 BUILT_IN: Final = (
     Kind(Resource("", "v1", "namespaces", "Namespace"), ("ns",), namespaced=False, status=True,
-         columns=(("Status", "string", ".status.phase", 0), _AGE)),
+         selectable=("status.phase",), columns=(("Status", "string", ".status.phase", 0), _AGE)),
     Kind(Resource("", "v1", "nodes", "Node"), ("no",), namespaced=False, status=True,
          columns=(("Version", "string", ".status.nodeInfo.kubeletVersion", 0), _AGE)),
     Kind(Resource("", "v1", "pods", "Pod"), ("po",), categories=("all",), status=True,
-         columns=(("Ready", "string", "", 0), ("Status", "string", ".status.phase", 0),
-                  ("Restarts", "integer", ".status.containerStatuses[0].restartCount", 0), _AGE)),
-    Kind(Resource("", "v1", "configmaps", "ConfigMap"), ("cm",), plain=True, columns=(_AGE,)),
-    Kind(Resource("", "v1", "secrets", "Secret"), plain=True, columns=(("Type", "string", ".type", 0), _AGE)),
+         selectable=("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+                     "status.phase", "status.podIP"),
+         columns=(*_made("Ready", "Status", "Restarts"), _AGE,
+                  *_made("IP", "Node", "Nominated Node", "Readiness Gates", priority=1))),
+    Kind(Resource("", "v1", "configmaps", "ConfigMap"), ("cm",), plain=True, columns=(*_made("Data"), _AGE)),
+    Kind(Resource("", "v1", "secrets", "Secret"), plain=True, selectable=("type",),
+         columns=(("Type", "string", ".type", 0), *_made("Data"), _AGE)),
     Kind(Resource("", "v1", "serviceaccounts", "ServiceAccount"), ("sa",), plain=True, columns=(_AGE,)),
     Kind(Resource("", "v1", "services", "Service"), ("svc",), categories=("all",), status=True,
-         columns=(("Type", "string", ".spec.type", 0), _AGE)),
-    Kind(Resource("", "v1", "events", "Event"), ("ev",), plain=True,
-         columns=(("Last Seen", "date", ".lastTimestamp", 0), ("Type", "string", ".type", 0),
-                  ("Reason", "string", ".reason", 0), ("Object", "string", "", 0),
-                  ("Message", "string", ".message", 0))),
-    Kind(Resource("events.k8s.io", "v1", "events", "Event"), ("ev",), plain=True,
-         columns=(("Last Seen", "date", ".eventTime", 0), ("Type", "string", ".type", 0),
-                  ("Reason", "string", ".reason", 0), ("Object", "string", "", 0), ("Note", "string", ".note", 0))),
+         columns=(("Type", "string", ".spec.type", 0), *_made("Cluster-IP", "External-IP", "Port(s)"), _AGE,
+                  *_made("Selector", priority=1))),
+    Kind(Resource("", "v1", "events", "Event"), ("ev",), plain=True, columns=_EVENT_COLUMNS,
+         selectable=(*(f"involvedObject.{name}" for name in _ABOUT), *_EVENT, "reportingComponent", "source")),
+    Kind(Resource("events.k8s.io", "v1", "events", "Event"), ("ev",), plain=True, columns=_EVENT_COLUMNS,
+         selectable=(*(f"regarding.{name}" for name in _ABOUT), *_EVENT, "reportingController")),
     Kind(Resource("apps", "v1", "deployments", "Deployment"), ("deploy",), categories=("all",), status=True,
-         scale=_SELECTOR, columns=(("Ready", "string", "", 0), ("Up-to-date", "integer", ".status.updatedReplicas", 0),
-                                   ("Available", "integer", ".status.availableReplicas", 0), _AGE)),
+         scale=_SELECTOR, columns=(*_made("Ready", "Up-to-date", "Available"), _AGE, *_ON_REQUEST)),
     Kind(Resource("apps", "v1", "replicasets", "ReplicaSet"), ("rs",), categories=("all",), status=True,
-         scale=_SELECTOR, columns=(("Desired", "integer", ".spec.replicas", 0),
-                                   ("Current", "integer", ".status.replicas", 0),
-                                   ("Ready", "integer", ".status.readyReplicas", 0), _AGE)),
+         scale=_SELECTOR, selectable=("status.replicas",),
+         columns=(("Desired", "integer", ".spec.replicas", 0), ("Current", "integer", "", 0),
+                  ("Ready", "integer", "", 0), _AGE, *_ON_REQUEST)),
     Kind(Resource("apps", "v1", "statefulsets", "StatefulSet"), ("sts",), categories=("all",), status=True,
-         scale=_SELECTOR, columns=(("Ready", "string", "", 0), _AGE)),
-    Kind(Resource("batch", "v1", "jobs", "Job"), categories=("all",), status=True,
-         columns=(("Status", "string", "", 0), ("Completions", "string", "", 0), _AGE)),
+         scale=_SELECTOR, columns=(*_made("Ready"), _AGE, *_TEMPLATE)),
+    Kind(Resource("batch", "v1", "jobs", "Job"), categories=("all",), status=True, selectable=("status.successful",),
+         columns=(*_made("Status", "Completions", "Duration"), _AGE, *_ON_REQUEST)),
     Kind(Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"), ("hpa",),
          categories=("all",), status=True,
-         columns=(("Reference", "string", "", 0), ("Targets", "string", "", 0),
-                  ("MinPods", "integer", ".spec.minReplicas", 0), ("MaxPods", "integer", ".spec.maxReplicas", 0),
-                  ("Replicas", "integer", ".status.currentReplicas", 0), _AGE)),
+         columns=(*_made("Reference", "Targets", "MinPods"), ("MaxPods", "string", ".spec.maxReplicas", 0),
+                  *_made("Replicas"), _AGE)),
     Kind(Resource("coordination.k8s.io", "v1", "leases", "Lease"),
          columns=(("Holder", "string", ".spec.holderIdentity", 0), _AGE)),
-    Kind(Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"), plain=True, columns=(_AGE,)),
+    Kind(Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"), plain=True,
+         columns=(("AddressType", "string", ".addressType", 0), _AGE)),
     Kind(Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"),
-         ("crd", "crds"), namespaced=False, status=True,
+         ("crd", "crds"), namespaced=False, status=True, categories=("api-extensions",),
          columns=(("Created At", "date", ".metadata.creationTimestamp", 0),)),
 )  # fmt: skip
 
@@ -138,5 +156,5 @@ def _paths(scale: dict[str, str]) -> ScalePaths:
 def _columns(version: dict[str, Any]) -> tuple[Column, ...]:
     found = version.get("additionalPrinterColumns")
     if not found:
-        return (_AGE,)
+        return (_CUSTOM_AGE,)
     return tuple((c["name"], c["type"], c["jsonPath"], c.get("priority", 0)) for c in found)

@@ -1,4 +1,4 @@
-"""The ways to change an object in part: merge patch, JSON patch, strategic merge patch, and server-side apply.
+"""The ways to change an object in part: merge patch, JSON patch and strategic merge patch.
 
 All return a new object and leave the old one as it is: objects in the store are never changed in place.
 """
@@ -19,7 +19,7 @@ MERGE_KEYS: Final = {
     "volumes": "name",
 }
 """Lists whose items have an identity, by the Go types' ``patchMergeKey``, as far as our kinds have such lists."""
-_SETS: Final = frozenset({"finalizers"})
+SETS: Final = frozenset({"finalizers"})
 _ORDER: Final = "$setElementOrder/"
 _DELETE_PRIMITIVE: Final = "$deleteFromPrimitiveList/"
 
@@ -67,7 +67,7 @@ def strategic(target: Any, patch: Any) -> Any:
 
 
 def _merged_list(name: str, old: list[Any], patch: list[Any], order: list[Any] | None) -> list[Any]:
-    if name in _SETS:
+    if name in SETS:
         return [*old, *(item for item in patch if item not in old)]
     key = MERGE_KEYS.get(name)
     if key is None or not all(isinstance(item, Mapping) for item in [*old, *patch]):
@@ -103,8 +103,7 @@ def _operate(document: Any, operation: Mapping[str, Any]) -> None:
         case "remove":
             _remove(document, path)
         case "replace":
-            _remove(document, path)
-            _add(document, path, operation["value"])
+            _replace(document, path, operation["value"])
         case "move":
             _add(document, path, _remove(document, _pointer(operation["from"])))
         case "copy":
@@ -138,23 +137,12 @@ def _add(document: Any, path: list[str], value: Any) -> None:
         raise IndexError(f"there is no place {last}")
 
 
+def _replace(document: Any, path: list[str], value: Any) -> None:
+    # Of an object it replaces what is not there as well: the API server's library has it so, against RFC 6902.
+    holder, last = _find(document, path[:-1]), path[-1]
+    holder[int(last) if isinstance(holder, list) else last] = value
+
+
 def _remove(document: Any, path: list[str]) -> Any:
     holder, last = _find(document, path[:-1]), path[-1]
     return holder.pop(int(last)) if isinstance(holder, list) else holder.pop(last)
-
-
-def apply(target: Any, applied: Any, before: Any) -> Any:
-    """Return what a server-side apply makes of a value: `before` is what the same manager applied last.
-
-    What it leaves out now and had then is removed, unless it is part of what is required anyway. Conflicts between
-    managers are not looked for: who applies last, wins.
-    """
-    if not isinstance(applied, Mapping):
-        return applied
-    result = strategic(target, applied)
-    for name, value in (before or {}).items() if isinstance(before, Mapping) else ():
-        if name not in applied:
-            result.pop(name, None)
-        elif isinstance(value, Mapping):
-            result[name] = apply((target or {}).get(name), applied[name], value)
-    return result

@@ -3,18 +3,22 @@
 Pure: the source of each rule is apiserver's pkg/registry (rest.BeforeCreate, BeforeUpdate) and the kinds' strategies.
 """
 
-import re
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from keda_py.decide.status import format_time
+from keda_py.devcluster import metadata as words
 from keda_py.devcluster import structural
 from keda_py.devcluster.kind import Kind
 from keda_py.devcluster.selector import by_labels, from_object
 from keda_py.devcluster.store import Object
 
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
+_DNS_LABELS: Final = frozenset({("", "namespaces"), ("", "services")})
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+_LONGEST_GENERATED: Final = 58
 _OURS: Final = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 """Metadata that no write changes."""
 
@@ -40,23 +44,57 @@ class Refusal(Exception):
 
 def not_found(kind: Kind, name: str) -> Refusal:
     """Return the refusal for an object that is not there."""
-    return Refusal(404, "NotFound", f'{kind.title} "{name}" not found', name=name, kind=kind.resource.plural)
+    return _refused(404, "NotFound", kind, name, f'{kind.title} "{name}" not found')
 
 
-def conflict(kind: Kind, name: str) -> Refusal:
-    """Return the refusal for a write on an old version."""
-    said = "the object has been modified; please apply your changes to the latest version and try again"
-    message = f'Operation cannot be fulfilled on {kind.title} "{name}": {said}'
-    return Refusal(409, "Conflict", message, name=name, kind=kind.resource.plural)
+def exists(kind: Kind, name: str) -> Refusal:
+    """Return the refusal for a name that is taken."""
+    return _refused(409, "AlreadyExists", kind, name, f'{kind.title} "{name}" already exists')
+
+
+def conflict(kind: Kind, name: str, said: str = _MODIFIED) -> Refusal:
+    """Return the refusal for a write on an old version, or on another object of that name."""
+    return _refused(409, "Conflict", kind, name, f'Operation cannot be fulfilled on {kind.title} "{name}": {said}')
+
+
+def terminating(kind: Kind, name: str, namespace: str) -> Refusal:
+    """Return the refusal for a new object in a namespace that is going."""
+    said = f"unable to create new content in namespace {namespace} because it is being terminated"
+    return _refused(403, "Forbidden", kind, name, f'{kind.title} "{name}" is forbidden: {said}')
+
+
+def _refused(status: int, reason: str, kind: Kind, name: str, message: str) -> Refusal:
+    api = kind.resource
+    group = {"group": api.group} if api.group else {}
+    return Refusal(status, reason, message, **{"name": name, **group, "kind": api.plural})
 
 
 def invalid(kind: Kind, name: str, causes: list[tuple[str, str]]) -> Refusal:
     """Return the refusal for values that are not allowed, each given by path and words."""
+    return invalid_as(kind.resource.group, kind.resource.kind, name, causes)
+
+
+def invalid_as(group: str, kind: str, name: str, causes: list[tuple[str, str]]) -> Refusal:
+    """Return the refusal for values of something that need not be an object of its own, such as a Scale."""
     shown = [f"{path}: {words}" for path, words in causes]
     listed = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
-    title = f"{kind.resource.kind}.{kind.resource.group}".rstrip(".")
-    fields = [{"message": words, "field": path} for path, words in causes]
-    return Refusal(422, "Invalid", f'{title} "{name}" is invalid: {listed}', name=name, causes=fields)
+    details = {"name": name, "group": group, "kind": kind}
+    fields = [{"reason": _cause(words), "message": words, "field": path} for path, words in causes]
+    message = f'{f"{kind}.{group}".rstrip(".")} "{name}" is invalid: {listed}'
+    return Refusal(422, "Invalid", message, **{key: v for key, v in details.items() if v}, causes=fields)
+
+
+def _cause(words: str) -> str:
+    if "in body must be of type" in words:
+        return "FieldValueTypeInvalid"
+    return next((reason for start, reason in _CAUSES if words.startswith(start)), "FieldValueInvalid")
+
+
+_CAUSES: Final = (
+    ("Required", "FieldValueRequired"),
+    ("Unsupported", "FieldValueNotSupported"),
+    ("Forbidden", "FieldValueForbidden"),
+)
 
 
 def bad_request(message: str) -> Refusal:
@@ -64,39 +102,74 @@ def bad_request(message: str) -> Refusal:
     return Refusal(400, "BadRequest", message)
 
 
+def version_missing(kind: Kind, name: str) -> Refusal:
+    """Return the refusal for a put of a custom resource that does not say which version it is to replace."""
+    said = "Invalid value: 0: must be specified for an update"
+    return invalid_as(kind.resource.group, kind.resource.plural, name, [("metadata.resourceVersion", said)])
+
+
+def check_name(body: Object, name: str) -> None:
+    """Raise `Refusal` if a body is about another object than the path."""
+    given = (body.get("metadata") or {}).get("name")
+    if given not in (None, "", name):
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def check_kind(kind: Kind, body: Object) -> None:
+    """Raise `Refusal` if a body is of another kind than the path; of built-in kinds it need not say one."""
+    api = kind.resource
+    given = body.get("apiVersion"), body.get("kind")
+    if given != (api.api_version, api.kind) and (kind.custom or given != (None, None)):
+        said = f'{given[1]} in version "{given[0]}" cannot be handled as a {api.kind}'
+        if None in given:
+            said = f"the object provided is unrecognized (must be of type {api.kind}): it needs apiVersion and kind"
+        raise bad_request(said)
+
+
+def patched(kind: Kind, old: Object, new: Object) -> Object:
+    """Return what a patch made; raise `Refusal` if it changed what nothing changes."""
+    uid, given = old["metadata"]["uid"], (new.get("metadata") or {}).get("uid")
+    if given not in (None, uid):
+        said = f'Invalid value: "{given}": field is immutable'
+        raise invalid(kind, old["metadata"]["name"], [("metadata.uid", said)])
+    return new
+
+
 def created(kind: Kind, body: Object, *, namespace: str, uid: str, now: datetime) -> Object:
     """Return a new object as it is stored; raise `Refusal`."""
-    metadata = {name: value for name, value in body.get("metadata", {}).items() if name not in _OURS}
+    metadata = {name: value for name, value in (body.get("metadata") or {}).items() if name not in _OURS}
     name = metadata.get("name") or ""
     if not name and metadata.get("generateName"):
-        name = f"{metadata['generateName']}{uid[-5:]}"
-    if not name:
-        raise invalid(kind, "", [("metadata.name", "Required value: name or generateName is required")])
-    if not _NAME.fullmatch(name):
-        said = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'"
-        raise invalid(kind, name, [("metadata.name", f'Invalid value: "{name}": {said}')])
-    if kind.namespaced and metadata.get("namespace", namespace) != namespace:
+        name = metadata["generateName"][:_LONGEST_GENERATED] + _random(uid)
+    if kind.namespaced and (metadata.get("namespace") or namespace) != namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     metadata = {"name": name} | ({"namespace": namespace} if kind.namespaced else {}) | metadata
     metadata |= {"name": name, "uid": uid, "creationTimestamp": format_time(now), "generation": 1}
     metadata.pop("resourceVersion", None)
     if kind.plain or (not kind.custom and not kind.status):
         del metadata["generation"]
-    made = {**_typed(kind, body), "metadata": metadata}
+    made = {**_typed(kind, body), "metadata": _without_empty(metadata)}
     if kind.status:
         made.pop("status", None)
-    return checked(kind, _defaulted(kind, made))
+    return checked(kind, _defaulted(kind, made), _problems(kind, made))
+
+
+def _random(uid: str) -> str:
+    """Return five characters as the API server appends to a generated name."""
+    digits = int(uid.replace("-", ""), 16)
+    return "".join(_ALPHABET[digits // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(5))
 
 
 def updated(kind: Kind, old: Object, new: Object, *, subresource: str) -> Object:
     """Return an object as it is after a write of it or of its status; the old one itself if nothing changed."""
     name = old["metadata"]["name"]
-    given = new.get("metadata", {})
+    given = new.get("metadata") or {}
+    check_name(new, name)
     if given.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
         raise conflict(kind, name)
     if given.get("uid") not in (None, "", old["metadata"]["uid"]):
-        said = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {old['metadata']['uid']}"
-        raise Refusal(409, "Conflict", f'Operation cannot be fulfilled on {kind.title} "{name}": {said}')
+        uids = f"UID in precondition: {given['uid']}, UID in object meta: {old['metadata']['uid']}"
+        raise conflict(kind, name, f"Precondition failed: {uids}")
     if subresource == "status":
         result = {key: value for key, value in old.items() if key != "status"}
         if "status" in new:
@@ -107,7 +180,9 @@ def updated(kind: Kind, old: Object, new: Object, *, subresource: str) -> Object
             result.pop("status", None)
             if "status" in old:
                 result["status"] = old["status"]
-    result = checked(kind, _defaulted(kind, result))
+    # What stays as it is has been checked before.
+    causes = _problems(kind, result) if result["metadata"] != old["metadata"] else []
+    result = checked(kind, _defaulted(kind, result), causes)
     if _content(result) != _content(old) and "generation" in old["metadata"]:
         result["metadata"] = result["metadata"] | {"generation": old["metadata"]["generation"] + 1}
     return old if result == old else result
@@ -118,15 +193,20 @@ def _metadata(kind: Kind, old: Object, given: Mapping[str, Any]) -> Object:
     merged = {**given, **kept, "name": old["metadata"]["name"]}
     if kind.namespaced:
         merged["namespace"] = old["metadata"]["namespace"]
-    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if not merged.get(name):
-            merged.pop(name, None)
+    merged = _without_empty(merged)
     if "deletionTimestamp" not in kept:
         merged.pop("deletionTimestamp", None)
     elif added := set(merged.get("finalizers") or []) - set(old["metadata"].get("finalizers") or []):
         said = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added}"
         raise invalid(kind, old["metadata"]["name"], [("metadata.finalizers", said)])
     return merged
+
+
+def _without_empty(metadata: Mapping[str, Any]) -> Object:
+    return {name: v for name, v in metadata.items() if v or name not in _LEFT_OUT_IF_EMPTY}
+
+
+_LEFT_OUT_IF_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 
 
 def _typed(kind: Kind, body: Object) -> Object:
@@ -137,14 +217,18 @@ def _content(found: Object) -> Object:
     return {name: value for name, value in found.items() if name not in ("metadata", "status")}
 
 
-def checked(kind: Kind, found: Object) -> Object:
-    """Return an object with only what its schema knows; raise `Refusal` for what it does not allow."""
+def _problems(kind: Kind, found: Object) -> list[tuple[str, str]]:
+    return list(words.problems(found["metadata"], is_label=kind.place in _DNS_LABELS, custom=kind.custom))
+
+
+def checked(kind: Kind, found: Object, causes: list[tuple[str, str]]) -> Object:
+    """Return an object with only what its schema knows; raise `Refusal` for what that does not allow, and `causes`."""
     name = found["metadata"]["name"]
     if kind.schema:
         found = structural.pruned(found, kind.schema)
-        causes = list(structural.problems(found, kind.schema))
+        causes += structural.problems(found, kind.schema)
     else:
-        causes = _CHECKS.get(kind.resource.kind, lambda _: [])(found.get("spec") or {})
+        causes += _CHECKS.get(kind.resource.kind, lambda _: [])(found.get("spec") or {})
     if causes:
         raise invalid(kind, name, causes)
     return found
@@ -164,10 +248,19 @@ def strictly_checked(kind: Kind, body: Object) -> None:
 
 
 def _defaulted(kind: Kind, found: Object) -> Object:
+    if kind.resource.kind == "Secret" and "stringData" in found:
+        return _with_string_data(found)
     defaults = _DEFAULTS.get(kind.resource.kind)
     if defaults is None or kind.custom:
         return found
     return {**found, "spec": {**defaults, **(found.get("spec") or {})}}
+
+
+def _with_string_data(found: Object) -> Object:
+    """Return a Secret with its texts among its data, as they are stored."""
+    texts = {name: b64encode(str(text).encode()).decode() for name, text in (found["stringData"] or {}).items()}
+    kept = {name: value for name, value in found.items() if name != "stringData"}
+    return {**kept, "data": {**(found.get("data") or {}), **texts}}
 
 
 _DEFAULTS: Final[dict[str, Object]] = {
@@ -178,6 +271,8 @@ _DEFAULTS: Final[dict[str, Object]] = {
     "StatefulSet": {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady"},
     "Job": {"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": False},
     "HorizontalPodAutoscaler": {"minReplicas": 1},
+    "Pod": {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
+            "terminationGracePeriodSeconds": 30},
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from keda_py.devcluster.kind import Kind, ScalePaths
-from keda_py.devcluster.rule import Refusal, conflict, invalid
+from keda_py.devcluster.rule import Refusal, conflict, invalid, invalid_as
 from keda_py.devcluster.selector import from_object
 from keda_py.devcluster.store import Object
 
@@ -38,12 +38,14 @@ def changed(kind: Kind, found: Object, given: Object) -> Object:
         raise conflict(kind, name)
     replicas = (given.get("spec") or {}).get("replicas") or 0
     if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise Refusal(
-            400, "BadRequest", "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32"
-        )
+        said = "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32"
+        raise invalid_as("", "", "", [("patch", f"Invalid value: {replicas!r}: {said}")])
+    if replicas < 0 and kind.custom:
+        said = f"Invalid value: {replicas}: should be a non-negative integer"
+        raise invalid(kind, name, [(f".{paths.spec}", said)])
     if replicas < 0:
         said = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        raise invalid(kind, name, [("spec.replicas", said)])
+        raise invalid_as("autoscaling", "Scale", name, [("spec.replicas", said)])
     return _replaced(found, paths.spec.split("."), replicas)
 
 

@@ -7,9 +7,13 @@ from typing import Any, Final
 
 Matches = Callable[[Mapping[str, Any]], bool]
 
-_SET: Final = re.compile(r"\s*(\S+)\s+(in|notin)\s*\(([^)]*)\)\s*")
-_EQUAL: Final = re.compile(r"\s*([^\s!=]+)\s*(==|=|!=)\s*(\S*)\s*")
-_EXISTS: Final = re.compile(r"\s*(!?)\s*([^\s!=()]+)\s*")
+_KEY: Final = r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_WORD: Final = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_SET: Final = re.compile(rf"\s*({_KEY})\s+(in|notin)\s*\(((?:\s*{_WORD}\s*,)*\s*{_WORD}\s*)\)\s*")
+_EQUAL: Final = re.compile(rf"\s*({_KEY})\s*(==|=|!=)\s*({_WORD})\s*")
+_ORDER: Final = re.compile(rf"\s*({_KEY})\s*([<>])\s*(\d+)\s*")
+_EXISTS: Final = re.compile(rf"\s*(!?)\s*({_KEY})\s*")
+_FIELD: Final = re.compile(r"\s*([^\s!=]+)\s*(==|=|!=)\s*([^=]*)")
 
 
 class SelectorError(ValueError):
@@ -41,24 +45,40 @@ def _requirement(text: str) -> Callable[[Mapping[str, str]], bool]:
     if found := _EQUAL.fullmatch(text):
         name, is_equal, value = found[1], found[2] != "!=", found[3]
         return lambda labels: (labels.get(name) == value) is is_equal
+    if found := _ORDER.fullmatch(text):
+        name, is_more, limit = found[1], found[2] == ">", int(found[3])
+        return lambda labels: _is_beyond(labels.get(name, ""), limit, is_more=is_more)
     if found := _EXISTS.fullmatch(text):
         name, wanted = found[2], not found[1]
         return lambda labels: (name in labels) is wanted
     raise SelectorError(f"unable to parse requirement: {text}")
 
 
+def _is_beyond(value: str, limit: int, *, is_more: bool) -> bool:
+    # What is no number is beyond nothing.
+    return re.fullmatch(r"-?\d+", value) is not None and (int(value) > limit if is_more else int(value) < limit)
+
+
 @lru_cache(maxsize=1024)
-def by_fields(text: str) -> Matches:
-    """Return what tells whether an object's fields match a selector such as ``metadata.name=x``."""
+def by_fields(text: str, known: tuple[str, ...] = ()) -> Matches:
+    """Return what tells whether an object's fields match a selector such as ``metadata.name=x``.
+
+    `known`: what the kind can be selected by beside name and namespace. Raise `SelectorError`.
+    """
     tests: list[tuple[list[str], bool, str]] = []
-    for part in text.split(","):
-        if not part:
-            continue
-        found = _EQUAL.fullmatch(part)
+    for part in filter(None, text.split(",")):
+        found = _FIELD.fullmatch(part)
         if found is None:
             raise SelectorError(f"invalid selector: {part!r}; can't understand {part!r}")
+        allowed = (*_FIELDS, *known)
+        if found[1] not in allowed:
+            names = ", ".join(f'"{name}"' for name in allowed)
+            raise SelectorError(f'field label not supported: "{found[1]}" is not a known field selector: only {names}')
         tests.append((found[1].split("."), found[2] != "!=", found[3]))
     return lambda found: all((_field(found, path) == value) is equal for path, equal, value in tests)
+
+
+_FIELDS: Final = ("metadata.name", "metadata.namespace")
 
 
 def _field(found: Any, path: list[str]) -> str:

@@ -50,9 +50,20 @@ class Store:
         """Return an object; it is not to be changed."""
         return self._objects.get(place, {}).get(name)
 
-    def items(self, place: Place, namespace: str = "") -> list[Object]:
-        """Return the objects of a namespace, or of all, in the order of their names."""
+    def items(self, place: Place, namespace: str = "", *, version: int | None = None) -> list[Object]:
+        """Return the objects of a namespace, or of all, in the order of their names; now, or as of a version.
+
+        Raise `ExpiredError` if that version is too old.
+        """
         found = self._objects.get(place, {})
+        missed = self.since(version) if version is not None else []
+        if missed:
+            found = dict(found)
+            for change in reversed(missed):
+                if change.place == place and change.before is not None:
+                    found[change.name] = change.before
+                elif change.place == place:
+                    found.pop(change.name, None)
         return [found[name] for name in sorted(found) if namespace in ("", name[0])]
 
     def everything(self) -> Iterator[tuple[Place, Name, Object]]:
@@ -114,7 +125,9 @@ class Store:
         return {"version": self.version, "objects": objects}
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Take in what `dump` returned."""
-        self.version = self._forgotten = dumped["version"]
+        """Take in what `dump` returned; raise `ValueError`, `TypeError` or `KeyError` for anything else."""
+        self.version = self._forgotten = int(dumped["version"])
         for group, plural, namespace, name, item in dumped["objects"]:
+            if int(item["metadata"]["resourceVersion"]) > self.version:
+                raise ValueError(f"{plural}/{name} is newer than all")
             self._objects.setdefault((group, plural), {})[namespace, name] = item

@@ -1,23 +1,25 @@
 """What ``kubectl get`` shows: objects as rows of a Table (meta.k8s.io/v1)."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
 from keda_py.decide.status import parse_time
-from keda_py.devcluster.kind import Kind
+from keda_py.devcluster.age import human
+from keda_py.devcluster.cell import MADE
+from keda_py.devcluster.kind import Column, Kind
 from keda_py.devcluster.store import Object
 
 _STEP: Final = re.compile(r'\.([A-Za-z0-9_-]+)|\[\?\(@\.(\w+)==["\']([^"\']*)["\']\)\]|\[(\*|\d+)\]')
-_UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_AGES: Final = ((120, "s"), (600, "ms"), (10800, "m"), (28800, "hm"), (172800, "h"), (691200, "dh"), (63072000, "d"))
-"""Below so many seconds an age is shown in these units."""
 
 
-def table(kind: Kind, items: Iterable[Object], *, version: str, now: datetime) -> Object:
-    """Return objects as a Table."""
-    columns = [("Name", "string", "", 0), *kind.columns]
+_CREATED: Final = ".metadata.creationTimestamp"
+
+
+def table(kind: Kind, items: Iterable[Object], *, version: str, now: datetime, headed: bool = True) -> Object:
+    """Return objects as a Table; `headed`: with what the columns are, which a watch tells only once."""
+    columns = columns_of(kind)
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -25,19 +27,27 @@ def table(kind: Kind, items: Iterable[Object], *, version: str, now: datetime) -
         "columnDefinitions": [
             {
                 "name": name,
-                "type": "string" if type_ == "date" else type_,
+                "type": type_,
                 "format": "name" if name == "Name" else "",
                 "description": "",
                 "priority": priority,
             }
             for name, type_, _, priority in columns
-        ],
+        ]
+        if headed
+        else None,
         "rows": [_row(kind, item, now) for item in items],
     }
 
 
+def columns_of(kind: Kind) -> list[Column]:
+    """Return the columns of a kind; the name comes first unless the kind has another place for it."""
+    named = any(column[0] == "Name" for column in kind.columns)
+    return list(kind.columns) if named else [("Name", "string", ".metadata.name", 0), *kind.columns]
+
+
 def _row(kind: Kind, found: Object, now: datetime) -> Object:
-    cells = [found["metadata"]["name"], *(_cell(kind, column, found, now) for column in kind.columns)]
+    cells = [_cell(kind, column, found, now) for column in columns_of(kind)]
     partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": found["metadata"]}
     return {"cells": cells, "object": partial}
 
@@ -45,13 +55,13 @@ def _row(kind: Kind, found: Object, now: datetime) -> Object:
 def _cell(kind: Kind, column: tuple[str, str, str, int], found: Object, now: datetime) -> Any:
     name, type_, path, _ = column
     if not path:
-        return _MADE[kind.resource.kind, name](found)
+        return MADE[kind.resource.kind][name](found, now)
     values = path_values(found, path)
     if "*" in path:
         return ",".join(map(str, values)) or None
     if not values:
-        return _EMPTY.get((kind.resource.kind, name)) if not kind.custom else None
-    if type_ == "date":
+        return None
+    if path == _CREATED or (kind.custom and type_ == "date"):
         return human((now - parse_time(values[0])).total_seconds())
     return values[0]
 
@@ -71,82 +81,3 @@ def path_values(found: Any, path: str) -> list[Any]:
             else:
                 values = [v[int(index)] for v in lists if len(v) > int(index)]
     return values
-
-
-def human(seconds: float) -> str:
-    """Return a duration as kubectl shows ages (apimachinery pkg/util/duration HumanDuration)."""
-    left = int(seconds)
-    if left < 0:
-        return "<invalid>" if left < -1 else "0s"
-    units = next((units for limit, units in _AGES if left < limit), None)
-    if units is None:
-        return f"{left // 31536000}y"
-    shown = ""
-    for unit in units:
-        count, left = divmod(left, _UNITS[unit])
-        shown += f"{count}{unit}" if count or not shown else ""
-    return shown
-
-
-def _ready(found: Object) -> str:
-    return f"{(found.get('status') or {}).get('readyReplicas', 0)}/{found['spec'].get('replicas', 1)}"
-
-
-def _pod_ready(found: Object) -> str:
-    statuses = (found.get("status") or {}).get("containerStatuses") or []
-    return f"{sum(bool(s.get('ready')) for s in statuses)}/{len(found['spec'].get('containers') or [])}"
-
-
-def _event_object(found: Object) -> str:
-    about = found.get("involvedObject") or found.get("regarding") or {}
-    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
-
-
-def _reference(found: Object) -> str:
-    target = found["spec"]["scaleTargetRef"]
-    return f"{target['kind']}/{target['name']}"
-
-
-def _targets(found: Object) -> str:
-    current = (found.get("status") or {}).get("currentMetrics") or []
-    shown = []
-    for index, metric in enumerate(found["spec"].get("metrics") or []):
-        kind = metric["type"][0].lower() + metric["type"][1:]
-        wanted = metric[kind]["target"]
-        now = (current[index].get(kind) or {}).get("current", {}) if index < len(current) else {}
-        for key, suffix in (("value", ""), ("averageValue", " (avg)"), ("averageUtilization", "%")):
-            if key in wanted:
-                prefix = f"{metric[kind].get('name')}: " if kind == "resource" else ""
-                mark = "%" if suffix == "%" else ""
-                average = suffix if suffix != "%" else ""
-                shown.append(
-                    f"{prefix}{now.get(key, '<unknown>')}{mark if key in now else ''}/{wanted[key]}{mark}{average}"
-                )
-    return ", ".join(shown) or "<none>"
-
-
-def _job_status(found: Object) -> str:
-    said = {c["type"] for c in (found.get("status") or {}).get("conditions") or [] if c["status"] == "True"}
-    return next((state for state in ("Complete", "Failed", "Suspended") if state in said), "Running")
-
-
-_MADE: Final[dict[tuple[str, str], Callable[[Object], str]]] = {
-    ("Deployment", "Ready"): _ready,
-    ("StatefulSet", "Ready"): _ready,
-    ("Pod", "Ready"): _pod_ready,
-    ("Event", "Object"): _event_object,
-    ("HorizontalPodAutoscaler", "Reference"): _reference,
-    ("HorizontalPodAutoscaler", "Targets"): _targets,
-    ("Job", "Status"): _job_status,
-    ("Job", "Completions"): lambda found: (
-        f"{(found.get('status') or {}).get('succeeded', 0)}/{found['spec'].get('completions', 1)}"
-    ),
-}
-_EMPTY: Final = {
-    ("Deployment", "Up-to-date"): 0,
-    ("Deployment", "Available"): 0,
-    ("ReplicaSet", "Current"): 0,
-    ("ReplicaSet", "Ready"): 0,
-    ("Pod", "Restarts"): 0,
-    ("HorizontalPodAutoscaler", "Replicas"): 0,
-}

@@ -46,11 +46,11 @@ class LocalTransport:
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """Open a stream of lines (`Transport.stream`)."""
         try:
-            route = self._api.route(path)
+            found = events(self._api, self._api.route(path), params)
         except Refusal as refusal:
             yield Response(refusal.status, orjson.dumps(refusal.body)), _nothing()
             return
-        async with aclosing(_lines(events(self._api, route, params))) as lines:
+        async with aclosing(_lines(found)) as lines:
             yield Response(200, b""), lines
 
 

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 from keda_py.devcluster.api import Api, Route
-from keda_py.devcluster.rule import Refusal
+from keda_py.devcluster.rule import Refusal, bad_request
+from keda_py.devcluster.selector import Matches, SelectorError
 from keda_py.devcluster.store import Change, ExpiredError, Object, Place
 from keda_py.devcluster.table import table
 
@@ -15,37 +16,44 @@ BOOKMARK_SECONDS: Final = 60.0
 LONGEST_SECONDS: Final = 1800.0
 
 
-async def events(
+def events(
     api: Api, route: Route, params: Mapping[str, str], *, as_table: bool = False
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield the events of a watch: ADDED, MODIFIED, DELETED, BOOKMARK, and ERROR for a version that is too old."""
-    matches = api.selects(params, route)
+    """Return the events of a watch: ADDED, MODIFIED, DELETED, BOOKMARK, and ERROR for a version that is too old.
+
+    Raise `Refusal`, before there is any event, for parameters that make no sense.
+    """
+    try:
+        matches = api.selects(params, route)
+    except SelectorError as error:
+        raise bad_request(str(error)) from None
+    for name in ("resourceVersion", "timeoutSeconds"):
+        if not params.get(name, "").isdecimal() and params.get(name):
+            raise bad_request(f"{name} is no number: {params[name]}")
+    return _events(api, params, _View(api, route, matches, as_table))
+
+
+async def _events(api: Api, params: Mapping[str, str], view: "_View") -> AsyncGenerator[dict[str, Any], None]:
+    bookmarks = params.get("allowWatchBookmarks") in ("1", "true") and not view.as_table
     loop = asyncio.get_running_loop()
     until = loop.time() + float(params.get("timeoutSeconds") or LONGEST_SECONDS)
     changes: asyncio.Queue[Change] = asyncio.Queue()
     # From here on nothing is missed: what came before is in the history, what comes now in the queue.
-    end = api.store.listen(partial(_collect, changes, route.kind.place))
-
-    def shown(kind: str, found: Object) -> dict[str, Any]:
-        face = api.face(route.kind, found)
-        if as_table:
-            return {"type": kind, "object": table(route.kind, [face], version=_version(face), now=api.now())}
-        return {"type": kind, "object": face}
-
+    end = api.store.listen(partial(_collect, changes, view.route.kind.place))
     try:
-        for event in _missed(api, route, params.get("resourceVersion", "")):
-            if (named := _named(event, route, lambda found: matches(api.face(route.kind, found)))) is not None:
-                yield shown(*named)
+        for event in filter(None, map(view.of, _missed(api, view.route, params.get("resourceVersion", "")))):
+            yield event
+        if params.get("sendInitialEvents") == "true":
+            yield view.bookmark(initial=True)
         while (left := until - loop.time()) > 0:
             change: Change | None = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
                     change = await changes.get()
-            if change is not None:
-                if (named := _named(change, route, lambda found: matches(api.face(route.kind, found)))) is not None:
-                    yield shown(*named)
-            elif params.get("allowWatchBookmarks") in ("1", "true") and not as_table:
-                yield {"type": "BOOKMARK", "object": _bookmark(route, api.store.version)}
+            if change is None and bookmarks:
+                yield view.bookmark()
+            elif change is not None and (seen := view.of(change)) is not None:
+                yield seen
     except ExpiredError as error:
         yield {"type": "ERROR", "object": Refusal(410, "Expired", str(error)).body}
     finally:
@@ -55,6 +63,42 @@ async def events(
 def _collect(changes: asyncio.Queue[Change], place: Place, change: Change) -> None:
     if change.place == place:
         changes.put_nowait(change)
+
+
+class _View:
+    """How one watch sees what happens."""
+
+    def __init__(self, api: Api, route: Route, matches: Matches, as_table: bool) -> None:
+        self._api = api
+        self.route = route
+        self._matches = matches
+        self.as_table = as_table
+        self._headed = True
+
+    def of(self, change: Change) -> dict[str, Any] | None:
+        """Return the event of a change; None if it is none here."""
+        kind = self.route.kind
+        named = _named(change, self.route, lambda found: self._matches(self._api.face(kind, found)))
+        if named is None:
+            return None
+        type_, found = named
+        face = self._api.face(kind, found)
+        if not self.as_table:
+            return {"type": type_, "object": face}
+        rows = table(kind, [face], version=_version(face), now=self._api.now(), headed=self._headed)
+        self._headed = False
+        return {"type": type_, "object": rows}
+
+    def bookmark(self, *, initial: bool = False) -> dict[str, Any]:
+        """Return what only tells the version; `initial`: after what was there already."""
+        api = self.route.kind.resource
+        metadata: Object = {"resourceVersion": str(self._api.store.version)}
+        if initial:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        return {
+            "type": "BOOKMARK",
+            "object": {"kind": api.kind, "apiVersion": api.api_version, "metadata": metadata},
+        }
 
 
 def _missed(api: Api, route: Route, version: str) -> list[Change]:
@@ -74,13 +118,8 @@ def _named(change: Change, route: Route, matches: Any) -> tuple[str, Object] | N
         return ("MODIFIED" if before is not None else "ADDED"), after
     if before is None:
         return None
-    gone = change.after or change.before or before
-    return "DELETED", gone | {"metadata": gone["metadata"] | {"resourceVersion": str(change.version)}}
-
-
-def _bookmark(route: Route, version: int) -> Object:
-    api = route.kind.resource
-    return {"kind": api.kind, "apiVersion": api.api_version, "metadata": {"resourceVersion": str(version)}}
+    # As it was when it still matched, under the version that it left with.
+    return "DELETED", before | {"metadata": before["metadata"] | {"resourceVersion": str(change.version)}}
 
 
 def _version(found: Object) -> str:

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from keda_py.api.scaled_object import ScaledObject, ScaleTrigger
+from keda_py.api.scaled_object import ScaledObject
 from keda_py.decide.combine import TriggerState
 from keda_py.decide.scale import Wakefulness
 from keda_py.engine.registry import Registry
-from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
+from keda_py.engine.resolver import Described, Resolver
+from keda_py.engine.trigger import BrokenTrigger, LiveTrigger, WaitingTrigger
 from keda_py.runtime.source import Sources, Tenancy, as_scaler_error
-from keda_py.scaler import Inputs, Platform, ScalerError, Trigger, build
+from keda_py.scaler import Platform, ScalerError, build
 
 Key = tuple[str, str]
 """Namespace and name."""
 
-AnyTrigger = LiveTrigger | BrokenTrigger
+AnyTrigger = LiveTrigger | BrokenTrigger | WaitingTrigger
 
 
 @dataclass(slots=True)
@@ -28,7 +29,7 @@ class Live:
 
     uid: str
     triggers: list[AnyTrigger] = field(default_factory=list)
-    described: list["Described"] = field(default_factory=list)
+    described: list[Described] = field(default_factory=list)
     untold: list[AnyTrigger] = field(default_factory=list)
     """Triggers that are new, and that no event has told of yet."""
     memory: Wakefulness | None = None
@@ -51,11 +52,17 @@ class Live:
         """Yield the triggers that could not be built."""
         return (trigger for trigger in self.triggers if isinstance(trigger, BrokenTrigger))
 
+    def waiting(self) -> Iterator[WaitingTrigger]:
+        """Yield the triggers whose credentials are not known yet."""
+        return (trigger for trigger in self.triggers if isinstance(trigger, WaitingTrigger))
+
     def states(self) -> Iterator[TriggerState]:
         """Yield what each trigger says, for `decide`."""
         for trigger in self.triggers:
             if isinstance(trigger, BrokenTrigger):
                 yield TriggerState(trigger.label, None, str(trigger.error))
+            elif isinstance(trigger, WaitingTrigger):
+                yield TriggerState(trigger.label, None)
             elif not trigger.external_names:
                 yield TriggerState(trigger.label, {})
             elif trigger.outcome is None or not trigger.is_current():
@@ -76,62 +83,45 @@ class Live:
         self.triggers, self.described = [], []
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A trigger as the spec and what was resolved for it describe it; equal ones need no rebuilding."""
-
-    trigger: Trigger
-    interval: float
-    cached: bool
-    problem: str | None = None
-
-
-def describe(scaled_object: ScaledObject, index: int, spec: ScaleTrigger) -> Described:
-    """Return a trigger with everything that was resolved for it, or the problem with that."""
-    trigger = Trigger(
-        type=spec.type,
-        index=index,
-        inputs=Inputs(spec.metadata),
-        namespace=scaled_object.metadata.namespace,
-        owner=scaled_object.metadata.name,
-        name=spec.name or None,
-        metric_type=spec.metric_type or None,
-    )
-    problem = "authenticationRef is not supported yet; remove it" if spec.authentication_ref is not None else None
-    interval = scaled_object.spec.polling_interval.total_seconds()
-    return Described(trigger, interval, bool(spec.use_cached_metrics), problem)
-
-
 class Builder:
     """Makes triggers work, and keeps those that an edit did not touch."""
 
-    def __init__(self, registry: Registry, sources: Sources, platform: Platform) -> None:
+    def __init__(self, registry: Registry, resolver: Resolver, sources: Sources, platform: Platform) -> None:
         self._registry = registry
+        self._resolver = resolver
         self._sources = sources
         self._platform = platform
 
     def update(self, live: Live, scaled_object: ScaledObject, changed: Callable[[bool], None]) -> None:
-        """Make `live` work as the spec says.
+        """Make `live` work as the spec says, with credentials as they are now.
 
         New ones are built before old ones are closed, so that a connection both use stays open.
         """
-        wanted = [describe(scaled_object, index, spec) for index, spec in enumerate(scaled_object.spec.triggers)]
+        wanted = self._resolver.describe(scaled_object)
         if wanted == live.described:
             return
         old = list(zip(live.described, live.triggers, strict=True))
-        triggers, live.untold = [], []
+        triggers: list[AnyTrigger] = []
+        fresh: list[AnyTrigger] = []
         for described in wanted:
             same = next((trigger for known, trigger in old if known == described), None)
             if same is None:
-                live.untold.append(same := self._build(described, changed))
+                fresh.append(same := self._build(described, changed))
             triggers.append(same)
         for _, trigger in old:
             if trigger not in triggers:
                 trigger.close()
+        live.untold = [trigger for trigger in live.untold if trigger in triggers] + fresh
         live.triggers, live.described = triggers, wanted
+
+    def forget(self, key: Key) -> None:
+        """Forget what an object that is gone needed for its triggers."""
+        self._resolver.forget(key)
 
     def _build(self, described: Described, changed: Callable[[bool], None]) -> AnyTrigger:
         trigger = described.trigger
+        if described.waits:
+            return WaitingTrigger(trigger.index, trigger.type)
         if described.problem is not None:
             return BrokenTrigger(trigger.index, trigger.type, ScalerError(described.problem))
         tenancy: Tenancy | None = None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keda_py.engine.live import Key, Live
+from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
 from keda_py.quantity import format_metric
 
 
@@ -40,7 +41,9 @@ async def read_metric(live: dict[Key, Live], namespace: str, scaled_object: str,
 
 
 def _explain(known: Live, metric: str) -> Exception:
-    for trigger in known.broken():
-        if metric.startswith(f"s{trigger.index}-"):
-            return MetricUnavailableError(f"{trigger.label}: {trigger.error}")
+    for trigger in known.triggers:
+        if isinstance(trigger, LiveTrigger) or not metric.startswith(f"s{trigger.index}-"):
+            continue
+        why = trigger.error if isinstance(trigger, BrokenTrigger) else "its credentials have not been read yet"
+        return MetricUnavailableError(f"{trigger.label}: {why}")
     return MetricUnknownError(f"no trigger has the metric {metric}")

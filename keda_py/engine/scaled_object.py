@@ -27,8 +27,8 @@ from keda_py.decide.status import Condition
 from keda_py.engine.cluster import Cluster
 from keda_py.engine.hpa import HpaKeeper, specs_of
 from keda_py.engine.live import Builder, Key, Live
-from keda_py.engine.target import Scale, TargetError, TargetRef, Targets
-from keda_py.engine.trigger import BrokenTrigger
+from keda_py.engine.target import Scale, TargetError, TargetRef, Targets, target_of
+from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
 from keda_py.kube.client import ApiError
 from keda_py.kube.recorder import Recorder
 from keda_py.naming import FINALIZER, EventReason, Label, Reason
@@ -118,6 +118,7 @@ class ScaledObjects:
     def _forget(self, key: Key) -> None:
         if (live := self.live.pop(key, None)) is not None:
             live.close()
+        self._builder.forget(key)
 
     def begin(self, key: Key) -> None:
         """Start to read an object's triggers, before its first pass comes up; what is wrong, that pass will tell.
@@ -143,6 +144,9 @@ class ScaledObjects:
         self._read(key, scaled_object, live)
         if not self._owns(key):
             return None
+        if any(live.waiting()):
+            # Moments, and then we are woken: what is not known yet is not worth an HPA or a status without it.
+            return RESYNC_SECONDS
         self._check(key, scaled_object)
         target = target_of(scaled_object)
         try:
@@ -354,7 +358,7 @@ class ScaledObjects:
         for trigger in fresh:
             if isinstance(trigger, BrokenTrigger):
                 self._recorder.warning(raw, EventReason.SCALER_FAILED, f"{trigger.label}: {trigger.error}")
-            else:
+            elif isinstance(trigger, LiveTrigger):
                 self._recorder.normal(
                     raw, EventReason.SCALERS_STARTED, f"Scaler {trigger.scaler.trigger.type} is built"
                 )
@@ -388,9 +392,3 @@ class ScaledObjects:
         except (ManifestError, TargetError) as error:
             # There is nothing left to restore; the deletion must not hang on it.
             log.warning("not restored", object=raw["metadata"]["name"], message=str(error))
-
-
-def target_of(scaled_object: ScaledObject) -> TargetRef:
-    """Return what a ScaledObject points at."""
-    ref = scaled_object.spec.scale_target_ref
-    return TargetRef(ref.api_version or "apps/v1", ref.kind or "Deployment", scaled_object.metadata.namespace, ref.name)

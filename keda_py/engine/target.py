@@ -4,15 +4,24 @@ Deployments and StatefulSets are read from a watch, so that a steady cluster is 
 for its /scale when it is needed.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+from pydantic import ValidationError
+
+from keda_py.api.meta import manifest_error
+from keda_py.api.pod import PodSpec
+from keda_py.api.scaled_object import ScaledObject
 from keda_py.kube.client import Client, NotFound, Resource
 from keda_py.kube.discovery import Discovery, DiscoveryError
 from keda_py.kube.reflector import Store
 
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 STATEFUL_SETS: Final = Resource("apps", "v1", "statefulsets", "StatefulSet")
+ENVIRONMENT: Final = "environment"
+"""In the place of a workload's pod template: a digest of what credentials may come from."""
 
 
 class TargetError(Exception):
@@ -35,6 +44,12 @@ class TargetRef:
     def identity(self) -> tuple[str, str, str, str]:
         """What tells it from any other target, in whatever version it is written: group, kind, namespace, name."""
         return (self.api_version.rpartition("/")[0], self.kind, self.namespace, self.name)
+
+
+def target_of(scaled_object: ScaledObject) -> TargetRef:
+    """Return what a ScaledObject points at."""
+    ref = scaled_object.spec.scale_target_ref
+    return TargetRef(ref.api_version or "apps/v1", ref.kind or "Deployment", scaled_object.metadata.namespace, ref.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,30 @@ class Targets:
             raise TargetError(f"{ref} does not exist; create it or correct spec.scaleTargetRef")
         return _scale(resource, found, default=1)
 
+    def environment(self, ref: TargetRef) -> bytes | None:
+        """Return a digest of a watched target's environment; None for one that is not watched or not there."""
+        group = ref.api_version.rpartition("/")[0]
+        for resource, store in self._watched.items():
+            if (resource.group, resource.kind) == (group, ref.kind):
+                found = store.get((ref.namespace, ref.name))
+                return None if found is None else found["spec"][ENVIRONMENT]
+        return None
+
+    async def template(self, ref: TargetRef) -> PodSpec:
+        """Return what a target makes its pods of; raise `ApiError`, or `TargetError` if that cannot be understood."""
+        try:
+            resource = await self._discovery.scalable(ref.api_version, ref.kind)
+            found = await self._client.get(resource, ref.namespace, ref.name)
+            return PodSpec.model_validate(found["spec"]["template"]["spec"])
+        except DiscoveryError as error:
+            raise TargetError(f"{ref}: {error}") from error
+        except NotFound as error:
+            raise TargetError(f"{ref} does not exist; create it or correct spec.scaleTargetRef") from error
+        except (KeyError, TypeError):
+            raise TargetError(f"{ref} has no spec.template.spec, so that there is no environment to look in") from None
+        except ValidationError as error:
+            raise TargetError(f"{ref}: spec.template.spec: {manifest_error(error)}") from None
+
     async def set(self, ref: TargetRef, scale: Scale, replicas: int) -> None:
         """Set the replicas of a target that still is as `scale` says; a conflict is for the caller to retry."""
         answer = await self._client.patch_scale(
@@ -88,9 +127,8 @@ class Targets:
         if store is not None and (known := store.get((ref.namespace, ref.name))) is not None:
             # The watch will say so too, a moment later; until then nobody may decide on the old count.
             version = answer["metadata"]["resourceVersion"]
-            store.put(
-                known | {"metadata": known["metadata"] | {"resourceVersion": version}, "spec": {"replicas": replicas}}
-            )
+            metadata, spec = known["metadata"] | {"resourceVersion": version}, known["spec"] | {"replicas": replicas}
+            store.put({"metadata": metadata, "spec": spec})
 
 
 def _scale(resource: Resource, found: dict[str, Any], *, default: int = 0) -> Scale:
@@ -100,7 +138,14 @@ def _scale(resource: Resource, found: dict[str, Any], *, default: int = 0) -> Sc
 
 
 def trim_workload(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept in memory of a Deployment or StatefulSet."""
-    metadata = found["metadata"]
+    """Return what is kept in memory of a Deployment or StatefulSet: of its pods' environment only a digest."""
+    metadata, spec = found["metadata"], found.get("spec", {})
     kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
-    return {"metadata": kept, "spec": {"replicas": found.get("spec", {}).get("replicas")}}
+    digest = spec[ENVIRONMENT] if ENVIRONMENT in spec else _digest((spec.get("template") or {}).get("spec") or {})
+    return {"metadata": kept, "spec": {"replicas": spec.get("replicas"), ENVIRONMENT: digest}}
+
+
+def _digest(pod: dict[str, Any]) -> bytes:
+    containers = [[c.get(name) for name in ("name", "env", "envFrom")] for c in pod.get("containers") or ()]
+    content = orjson.dumps([pod.get("serviceAccountName"), containers])
+    return hashlib.blake2b(content, digest_size=16).digest()

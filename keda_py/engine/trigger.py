@@ -249,3 +249,19 @@ class BrokenTrigger:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTrigger:
+    """A trigger that something it needs, a Secret perhaps, has not been read for yet: neither failing nor inactive."""
+
+    index: int
+    type: str
+
+    @property
+    def label(self) -> str:
+        """How a person finds it in the manifest."""
+        return f"triggers[{self.index}] ({self.type})"
+
+    def close(self) -> None:
+        """Nothing is open."""

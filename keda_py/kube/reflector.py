@@ -24,8 +24,15 @@ WATCH_SECONDS: Final = 290
 SILENCE_SECONDS: Final = 330.0
 """Bookmarks come every minute; a stream that says nothing for so long is dead."""
 FIRST_PAUSE: Final = 0.5
+REFUSALS: Final = (401, 403)
+"""Answers that say: not you."""
 _GONE: Final = 410
 LAST_PAUSE: Final = 30.0
+
+
+def pause(failures: int, chance: random.Random) -> float:
+    """Return for how many seconds to leave the API server alone after so many failures in a row."""
+    return min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10)) * chance.uniform(0.5, 1.0)
 
 
 class Store:
@@ -105,14 +112,21 @@ class Reflector:
         namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        heard: Callable[[ApiError | None], None] | None = None,
     ) -> None:
+        """`heard`: told of each list that went well, by None, and of what failed, instead of the log."""
         self._client = client
         self._resource = resource
         self._store = store
         self._chance = chance
         self._namespace = namespace
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._heard = heard or self._log
         self.listed = asyncio.Event()
+
+    def _log(self, error: ApiError | None) -> None:
+        if error is not None:
+            log.warning("cannot list or watch", resource=self._resource.plural, message=str(error))
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -123,18 +137,16 @@ class Reflector:
                 items, version = await self._client.list(self._resource, self._namespace, **self._selectors)
                 self._store.replace(items, namespace=self._namespace)
                 self.listed.set()
+                self._heard(None)
                 await self._watch(version)
             except Gone:
                 log.debug("watch expired, listing anew", resource=self._resource.plural)
             except ApiError as error:
-                log.warning("cannot list", resource=self._resource.plural, message=str(error))
+                self._heard(error)
             # What held for a while was no failure, whatever ended it.
             lasted = asyncio.get_running_loop().time() - began > LAST_PAUSE
             failures = 0 if lasted else failures + 1
-            await asyncio.sleep(self._pause(failures))
-
-    def _pause(self, failures: int) -> float:
-        return min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10)) * self._chance.uniform(0.5, 1.0)
+            await asyncio.sleep(pause(failures, self._chance))
 
     async def _watch(self, version: str) -> None:
         """Follow streams, each from where the last one ended; raises `Gone` when only a list helps."""
@@ -148,10 +160,13 @@ class Reflector:
             except Gone:
                 raise
             except ApiError as error:
+                if error.status in REFUSALS:
+                    # Said by a list too, which is told of.
+                    raise
                 log.info("watch broke", resource=self._resource.plural, message=str(error))
             failures = 0 if seen else failures + 1
             # Also after a clean end: a server that closes at once must not be asked in a tight loop.
-            await asyncio.sleep(self._pause(failures))
+            await asyncio.sleep(pause(failures, self._chance))
 
     def _take(self, event: dict[str, Any]) -> str:
         found = event["object"]

@@ -70,18 +70,25 @@ class HttpTransport:
         proxy: str | None = None,
     ) -> None:
         self._token = token
-        self._session = aiohttp.ClientSession(
-            url if url.endswith("/") else f"{url}/",
-            connector=aiohttp.TCPConnector(ssl=tls if tls is not None else True, limit=_CONNECTIONS),
-            headers={"User-Agent": f"keda-py/{__version__}", "Accept": "application/json"},
-            read_bufsize=_READ_BUFFER,
-            # Not trust_env: that would read the environment and ~/.netrc again for each request, in a thread.
-            proxy=proxy,
-        )
+
+        def session(limit: int) -> aiohttp.ClientSession:
+            return aiohttp.ClientSession(
+                url if url.endswith("/") else f"{url}/",
+                connector=aiohttp.TCPConnector(ssl=tls if tls is not None else True, limit=limit),
+                headers={"User-Agent": f"keda-py/{__version__}", "Accept": "application/json"},
+                read_bufsize=_READ_BUFFER,
+                # Not trust_env: that would read the environment and ~/.netrc again for each request, in a thread.
+                proxy=proxy,
+            )
+
+        self._session = session(_CONNECTIONS)
+        # A stream keeps its connection, and there may be many: they must not take those of requests.
+        self._streams = session(0)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+        await self._streams.close()
 
     async def _headers(self) -> dict[str, str]:
         token = await self._token()
@@ -114,7 +121,7 @@ class HttpTransport:
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence)
         headers = await self._headers()
         with _failing_as_os_error():
-            async with self._session.get(path.lstrip("/"), params=params, headers=headers, timeout=timeout) as answer:
+            async with self._streams.get(path.lstrip("/"), params=params, headers=headers, timeout=timeout) as answer:
                 body = b"" if answer.status == 200 else await answer.read()  # noqa: PLR2004  HTTP's own number
                 yield Response(answer.status, body, _retry_after(answer)), aiter(answer.content)
 

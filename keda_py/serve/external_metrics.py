@@ -32,20 +32,26 @@ def application(read: ReadMetric, *, admits: Callable[[web.Request], bool]) -> w
     async def value(request: web.Request) -> web.Response:
         if not admits(request):
             return _unauthorized()
-        scaled_object = owner_of(request.query.get("labelSelector", ""))
-        if scaled_object is None:
-            return _failure(400, "BadRequest", f"the label selector must name the ScaledObject: {Label.OWNER}=<name>")
         names = request.match_info
-        try:
-            return _json(_listing(await read(names["namespace"], scaled_object, names["metric"])))
-        except MetricUnknownError as error:
-            return _failure(404, "NotFound", str(error))
-        except MetricUnavailableError as error:
-            return _failure(503, "ServiceUnavailable", str(error))
+        selector = request.query.get("labelSelector", "")
+        return _json(*await answer(read, names["namespace"], names["metric"], selector=selector))
 
     app = web.Application()
     app.add_routes([web.get(ROOT, discovery), web.get(f"{ROOT}/namespaces/{{namespace}}/{{metric}}", value)])
     return app
+
+
+async def answer(read: ReadMetric, namespace: str, metric: str, *, selector: str) -> tuple[dict[str, Any], int]:
+    """Return what is answered to a request for a metric: a body and its status code."""
+    scaled_object = owner_of(selector)
+    if scaled_object is None:
+        return _failure(400, "BadRequest", f"the label selector must name the ScaledObject: {Label.OWNER}=<name>")
+    try:
+        return _listing(await read(namespace, scaled_object, metric)), 200
+    except MetricUnknownError as error:
+        return _failure(404, "NotFound", str(error))
+    except MetricUnavailableError as error:
+        return _failure(503, "ServiceUnavailable", str(error))
 
 
 def owner_of(selector: str) -> str | None:
@@ -83,10 +89,10 @@ def _json(body: dict[str, Any], status: int = 200) -> web.Response:
 
 
 def _unauthorized() -> web.Response:
-    return _failure(401, "Unauthorized", "only the API server's aggregation layer is answered")
+    return _json(*_failure(401, "Unauthorized", "only the API server's aggregation layer is answered"))
 
 
-def _failure(code: int, reason: str, message: str) -> web.Response:
+def _failure(code: int, reason: str, message: str) -> tuple[dict[str, Any], int]:
     status = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -96,4 +102,4 @@ def _failure(code: int, reason: str, message: str) -> web.Response:
         "reason": reason,
         "code": code,
     }
-    return _json(status, code)
+    return status, code

@@ -1,5 +1,6 @@
 """Listening on an address for as long as a block runs; an address that is taken is one clear line."""
 
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +34,9 @@ async def listening(
         try:
             await site.start()
         except OSError as error:
-            raise ListenError(f"cannot listen on {address}: {error.strerror or error}; change {flag}") from error
+            # asyncio puts the address in once more.
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise ListenError(f"cannot listen on {address}: {why}; change {flag}") from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -12,7 +12,7 @@ import json
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -42,6 +42,7 @@ LARGEST_BODY: Final = 8 * 2**20
 CONNECTIONS: Final = 32
 REDIRECTS: Final = 10
 QUOTED: Final = 200
+_REQUESTS: Final = 4096
 IDLE_SECONDS: Final = 90.0
 """How long an idle connection is kept, as KEDA does: longer than the usual polling interval."""
 _TOKEN_MARGIN_SECONDS: Final = 10.0
@@ -143,12 +144,24 @@ class Get:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
+class StatusError(ScalerError):
+    """An answer that is no success; `status` is its HTTP status."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class HttpConnection:
     """A pooled client with one identity."""
 
-    def __init__(self, client: httpx.AsyncClient, meta: HttpMetadata) -> None:
+    def __init__(self, client: httpx.AsyncClient, transport: httpx.AsyncBaseTransport, meta: HttpMetadata) -> None:
+        """`transport`: that of `client`, for requests that need no more of it."""
         self._client = client
+        self._transport = transport
         self._meta = meta
+        # The same questions come up at each poll; building a request costs a third of sending it.
+        self._request = lru_cache(maxsize=_REQUESTS)(self._build)
         self._token = ""
         self._token_until = 0.0
         self._token_lock = asyncio.Lock()
@@ -156,65 +169,76 @@ class HttpConnection:
 
     async def get(self, question: Get) -> bytes:
         """Return the body of a successful answer; raise `SourceUnavailable` if there was none, else `ScalerError`."""
-        token = await self._bearer()
+        token = await self.bearer()
         status, body = await self._send(question, token)
         if status == httpx.codes.UNAUTHORIZED and token:
             # Revoked before its time. Who finds out first drops it; the others must not drop the one that follows.
             if self._token == token:
                 self._token = ""
-            status, body = await self._send(question, await self._bearer())
+            status, body = await self._send(question, await self.bearer())
         if not httpx.codes.is_success(status):
-            raise ScalerError(f"{origin(question.url)} answered {status}{self._quoted(body)}")
+            raise StatusError(f"{origin(question.url)} answered {status}{self._quoted(body)}", status)
         return body
 
     async def _send(self, question: Get, token: str) -> tuple[int, bytes]:
+        with _as_scaler_error(question.url):
+            request = self._request(question, token)
+            with self._unavailable(request):
+                answer = await self._transport.handle_async_request(request)
+                try:
+                    if not answer.has_redirect_location:
+                        return answer.status_code, await _body(answer, request.url)
+                finally:
+                    await answer.aclose()
+            # Rare enough to be asked once more: the client knows what may be sent to another host.
+            return await self._follow(request)
+
+    def _build(self, question: Get, token: str) -> httpx.Request:
         # Names in any case are one header, and values may be any text.
         headers = httpx.Headers(question.headers, encoding="utf-8")
         for name, value in self._meta.headers().items():
             headers[name] = value
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        params = (*question.params, *self._meta.query().items())
-        return await self._read("GET", question.url, params=params, headers=headers)
+        url = httpx.URL(question.url)
+        if params := (*question.params, *self._meta.query().items()):
+            url = url.copy_merge_params([*url.params.multi_items(), *params])
+        return self._client.build_request("GET", url, headers=headers)
 
-    async def _read(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: httpx.Headers,
-        params: tuple[tuple[str, str], ...] = (),
-        form: Mapping[str, Any] | None = None,
-    ) -> tuple[int, bytes]:
-        try:
-            return await self._follow(self._client.build_request(method, _url(url, params), headers=headers, data=form))
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise ScalerError(f"{origin(url)} cannot be asked: is it http:// or https:// and a host?") from None
-        except ValueError:
-            raise ScalerError(f"{origin(url)} cannot be asked: a header has characters that none may have") from None
+    async def _post(self, url: str, form: Mapping[str, Any], headers: httpx.Headers) -> tuple[int, bytes]:
+        with _as_scaler_error(url):
+            return await self._follow(self._client.build_request("POST", url, headers=headers, data=form))
 
     async def _follow(self, request: httpx.Request) -> tuple[int, bytes]:
         """Send a request and whatever it is redirected to; httpx itself would read a redirect's body without bound."""
         following: httpx.Request | None = request
         for _ in range(REDIRECTS + 1):
-            try:
+            with self._unavailable(request):
                 answer = await self._client.send(request, stream=True)
                 try:
                     following = answer.next_request
                     if following is None:
-                        return answer.status_code, await _body(answer)
+                        return answer.status_code, await _body(answer, request.url)
                 finally:
                     await answer.aclose()
-            except httpx.UnsupportedProtocol:
-                raise
-            except httpx.TransportError as error:
-                # Another host, an endpoint of a Service or where a redirect led, says nothing about this source.
-                failure = SourceUnavailable if _place(request.url) in self._own else ScalerError
-                raise failure(f"{_place(request.url)}: {_reason(error)}") from None
             request = following
         raise ScalerError(f"{_place(request.url)} redirected more than {REDIRECTS} times")
 
-    async def _bearer(self) -> str:
+    @contextmanager
+    def _unavailable(self, request: httpx.Request) -> Iterator[None]:
+        """Raise for a request that got no answer; of another host than this source's it says nothing about the source.
+
+        Another host is an endpoint of a Service, or where a redirect led.
+        """
+        try:
+            yield
+        except httpx.UnsupportedProtocol:
+            raise
+        except httpx.TransportError as error:
+            failure = SourceUnavailable if _place(request.url) in self._own else ScalerError
+            raise failure(f"{_place(request.url)}: {_reason(error)}") from None
+
+    async def bearer(self) -> str:
         """Return a token of the OAuth 2 client credentials grant, asked for once until it is about to end; or none."""
         if "oauth" not in self._meta.auth_modes:
             return ""
@@ -233,11 +257,11 @@ class HttpConnection:
         # Quoted, as RFC 6749 section 2.3.1 has it.
         pair = f"{quote_plus(meta.client_id)}:{quote_plus(meta.client_secret)}".encode()
         headers = httpx.Headers({"Authorization": f"Basic {base64.b64encode(pair).decode()}"})
-        status, body = await self._read("POST", meta.oauth_token_uri, headers=headers, form=form)
+        status, body = await self._post(meta.oauth_token_uri, form, headers)
         if status in (httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED):
             # Some servers take the client's credentials in the form only.
             form |= {"client_id": meta.client_id, "client_secret": meta.client_secret}
-            status, body = await self._read("POST", meta.oauth_token_uri, headers=httpx.Headers(), form=form)
+            status, body = await self._post(meta.oauth_token_uri, form, httpx.Headers())
         if not httpx.codes.is_success(status):
             raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered {status}{self._quoted(body)}")
         token, seconds = _issued(body)
@@ -269,29 +293,33 @@ def _issued(body: bytes) -> tuple[str, float]:
     return (token, seconds) if isinstance(token, str) else ("", 0.0)
 
 
-@lru_cache(maxsize=4096)
-def _url(url: str, params: tuple[tuple[str, str], ...]) -> httpx.URL:
-    """Return a URL with further parameters; the same ones come up at each read."""
-    parsed = httpx.URL(url)
-    return parsed.copy_merge_params([*parsed.params.multi_items(), *params]) if params else parsed
+@contextmanager
+def _as_scaler_error(url: str) -> Iterator[None]:
+    """Raise `ScalerError` for what cannot be a request."""
+    try:
+        yield
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise ScalerError(f"{origin(url)} cannot be asked: is it http:// or https:// and a host?") from None
+    except ValueError:
+        raise ScalerError(f"{origin(url)} cannot be asked: a header has characters that none may have") from None
 
 
-async def _body(answer: httpx.Response) -> bytes:
+async def _body(answer: httpx.Response, url: httpx.URL) -> bytes:
     """Return the body, unpacked only so far as it may be large: httpx's own decoders know no bound."""
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
-        raise ScalerError(f"{_place(answer.url)} answered {answer.status_code} in an encoding that was not asked for")
+        raise ScalerError(f"{_place(url)} answered {answer.status_code} in an encoding that was not asked for")
     unpacking = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
     content = bytearray()
     try:
         async for chunk in answer.aiter_raw():
             content += unpacking.decompress(chunk, LARGEST_BODY + 1 - len(content)) if unpacking else chunk
             if len(content) > LARGEST_BODY:
-                raise ScalerError(f"{_place(answer.url)} answered more than {LARGEST_BODY >> 20} MiB")
+                raise ScalerError(f"{_place(url)} answered more than {LARGEST_BODY >> 20} MiB")
     except zlib.error:
-        raise ScalerError(f"{_place(answer.url)} answered what cannot be unpacked") from None
+        raise ScalerError(f"{_place(url)} answered what cannot be unpacked") from None
     if unpacking is not None and (not unpacking.eof or unpacking.unused_data):
-        raise ScalerError(f"{_place(answer.url)} answered what cannot be unpacked")
+        raise ScalerError(f"{_place(url)} answered what cannot be unpacked")
     return bytes(content)
 
 
@@ -341,7 +369,7 @@ class HttpScaler(Scaler[H]):
             # Cookies would tie the triggers of a source together, and pile up.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         ) as client:
-            yield HttpConnection(client, meta)
+            yield HttpConnection(client, transport, meta)
 
     @classmethod
     async def answer(cls, connection: HttpConnection, question: Get) -> bytes:

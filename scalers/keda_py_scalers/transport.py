@@ -52,10 +52,19 @@ def _in_a_spared_network(host: str) -> bool:
     return any(spared)
 
 
-def tls_context(platform: Platform, *, ca: str, pair: tuple[str, str] | None, unsafe: bool) -> ssl.SSLContext:
+def tls_context(
+    platform: Platform,
+    *,
+    ca: str,
+    pair: tuple[str, str] | None,
+    unsafe: bool,
+    key_password: str = "",
+    strict: bool = False,
+) -> ssl.SSLContext:
     """Return how TLS is spoken; raise `ScalerError` saying which certificate or key cannot be used.
 
-    `ca`: a further trusted certificate. `pair`: our own certificate and its key. All in PEM form.
+    `ca`: a further trusted certificate. `pair`: our own certificate and its key. All in PEM form. `key_password`: that
+    of an encrypted key. `strict`: whether `ca` has to be a certificate even where there is no pair.
     """
     context = ssl.create_default_context()
     context.minimum_version = _TLS_VERSIONS[platform.min_tls]
@@ -71,9 +80,9 @@ def tls_context(platform: Platform, *, ca: str, pair: tuple[str, str] | None, un
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if ca:
-        _load_authority(context, ca, strict=pair is not None)
+        _load_authority(context, ca, strict=strict or pair is not None)
     if pair is not None:
-        _load_pair(context, pair)
+        _load_pair(context, pair, key_password)
     return context
 
 
@@ -86,7 +95,7 @@ def _load_authority(context: ssl.SSLContext, ca: str, *, strict: bool) -> None:
             raise ScalerError("ca: no certificate in PEM form") from None
 
 
-def _load_pair(context: ssl.SSLContext, pair: tuple[str, str]) -> None:
+def _load_pair(context: ssl.SSLContext, pair: tuple[str, str], password: str) -> None:
     # The ssl module reads keys from files only; the folder is ours alone, and gone at once.
     with tempfile.TemporaryDirectory(prefix="keda-py-") as folder:
         paths = Path(folder, "cert"), Path(folder, "key")
@@ -94,6 +103,7 @@ def _load_pair(context: ssl.SSLContext, pair: tuple[str, str]) -> None:
             path.touch(mode=0o600)
             path.write_text(content)
         try:
-            context.load_cert_chain(*paths, password="")
+            context.load_cert_chain(*paths, password=password)
         except (ssl.SSLError, ValueError, binascii.Error):
-            raise ScalerError("cert, key: no certificate and key in PEM form that belong together") from None
+            wrong = ", or keyPassword is not that of the key" if password else ""
+            raise ScalerError(f"cert, key: no certificate and key in PEM form that belong together{wrong}") from None

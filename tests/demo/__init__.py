@@ -1,1 +1,1 @@
-"""The main job, to look at: `make run`."""
+"""The main job, to look at: `make demo`."""

@@ -1,14 +1,13 @@
-"""One control plane for each test process, and the daemon on it as it is installed."""
+"""The daemon on the control plane, as it is installed."""
 
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.controlplane.cluster import Cluster
-from tests.controlplane.daemon import Daemon, install
+from tests.controlplane.daemon import Daemon
 
 from .source import Source, sourced
 from .world import World
@@ -24,11 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    with Cluster(f"e2e-{worker}-{os.getpid()}", hpa_sync="1s") as cluster:
-        install(cluster)
-        yield cluster
+def cluster(control_plane: Cluster) -> Cluster:
+    return control_plane
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`make run`, as a person runs it: it shows the main job, ends when told to, and leaves nothing behind."""
+"""`make demo`, as a person runs it: it shows the main job, ends when told to, and leaves nothing behind."""
 
 import os
 import signal

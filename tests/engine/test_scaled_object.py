@@ -15,6 +15,7 @@ from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.live import Builder, Key
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.engine.registry import Registry
+from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_object import ScaledObjects
 from keda_py.engine.target import DEPLOYMENTS, Targets, trim_workload
 from keda_py.kube.client import Client
@@ -79,17 +80,22 @@ class World:
             scaled_objects=kept[SCALED_OBJECTS],
             hpas=kept[HPAS],
             workloads={DEPLOYMENTS: kept[DEPLOYMENTS]},
+            authentications={},
             wake=queue.add,
+            wake_authentication=lambda _: None,
         )
+        targets = Targets(client, Discovery(client), {DEPLOYMENTS: kept[DEPLOYMENTS]})
+        policy = SecretPolicy("keda")
+        resolver = Resolver(client, targets, authentications={}, policy=policy, chance=chance, wake=queue.add)
         recorder = Recorder(client, now=self.time, instance="test", chance=random.Random(0))
         platform = Platform(now=self.time, kubernetes=self.pods)
-        async with Sources(platform, chance=chance) as sources:
+        async with Sources(platform, chance=chance) as sources, resolver:
             self.objects = ScaledObjects(
                 cluster,
                 {},
-                targets=Targets(client, Discovery(client), {DEPLOYMENTS: kept[DEPLOYMENTS]}),
+                targets=targets,
                 hpas=HpaKeeper(cluster),
-                builder=Builder(Registry.installed(), sources, platform),
+                builder=Builder(Registry.installed(), resolver, sources, platform),
                 queue=queue,
                 recorder=recorder,
                 now=self.time,

@@ -1,5 +1,6 @@
 """Calls: every status checked, the API server's own words kept, patience where it is asked for."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ async def test_but_not_beyond_its_deadline(client: Client, script: Script) -> No
     with pytest.raises(ApiError, match="much later"):
         await client.get(THINGS, "ns", "a")
     assert len(script.asked) == 1
+
+
+async def test_streams_do_not_take_the_connections_of_requests(client: Client, script: Script) -> None:
+    script.says(thing("a", 1))
+    script.streams(then="hang")
+    async with AsyncExitStack() as open_streams:
+        for _ in range(150):
+            stream = client.transport.stream("/watch", params={"watch": "1"}, silence=60)
+            answer, _ = await open_streams.enter_async_context(stream)
+            assert answer.status == 200
+        assert (await client.get(THINGS, "ns", "a"))["metadata"]["name"] == "a"
 
 
 async def test_nobody_there_is_said_so() -> None:

@@ -131,6 +131,16 @@ async def test_a_silent_stream_is_taken_for_dead(client: Client, script: Script)
         await until(lambda: len(script.watched) == 3)
 
 
+async def test_who_wants_to_hear_is_told_of_lists_and_of_refusals(client: Client, script: Script) -> None:
+    script.says(page(version=5), status(403, "Forbidden", "no list"), page(version=6))
+    script.refuses_watch(status(403, "Forbidden", "no watch"))
+    script.streams(then="hang")
+    heard: list[str] = []
+    async with reflecting(client, store(), heard=lambda error: heard.append(str(error))):
+        await until(lambda: len(script.watched) == 2)
+    assert heard == ["None", "no watch", "no list", "None"]
+
+
 def test_an_older_copy_never_replaces_a_newer_one() -> None:
     kept = store()
     kept.put(thing("a", 7, spec=2))

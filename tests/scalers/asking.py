@@ -9,7 +9,7 @@ from typing import Any
 
 from keda_py.engine.trigger import LiveTrigger, Outcome
 from keda_py.runtime.source import Sources, Tenancy
-from keda_py.scaler import Inputs, Platform, Scaler, Trigger, build
+from keda_py.scaler import NOBODY, Inputs, Platform, PodIdentity, Scaler, Trigger, build
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,13 @@ class Asked:
     metadata: Mapping[str, str]
     auth: Mapping[str, str] = field(default_factory=dict)
     metric_type: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    pod_identity: PodIdentity = NOBODY
 
 
 @asynccontextmanager
 async def asking(
-    *asked: Asked, kubernetes: Any = None, seconds: float = 1.0, **platform: Any
+    *asked: Asked, kubernetes: Any = None, seconds: float = 20.0, **platform: Any
 ) -> AsyncIterator[list[LiveTrigger]]:
     """Yield the triggers at work; `current()` reads one."""
     about = Platform(lambda: datetime.now(UTC), kubernetes, http_timeout=timedelta(seconds=seconds), **platform)
@@ -36,8 +38,8 @@ async def asking(
 
 
 def _live(asked: Asked, index: int, sources: Sources, platform: Platform) -> LiveTrigger:
-    inputs = Inputs(asked.metadata, asked.auth)
-    trigger = Trigger("x", index, inputs, "ns", "app", metric_type=asked.metric_type)
+    inputs = Inputs(asked.metadata, asked.auth, asked.env)
+    trigger = Trigger("x", index, inputs, "ns", "app", metric_type=asked.metric_type, pod_identity=asked.pod_identity)
     rented: list[Tenancy | None] = []
 
     def rent(meta: Any) -> Tenancy | None:

@@ -8,15 +8,27 @@ from keda_py.scaler import MetadataError, ScalerError
 from keda_py.testing import FakeKubernetes, FakeSource, contract, made
 
 REGISTRY = Registry.installed()
-AUTH = {"username": "u", "password": "s3cret", "bearerToken": "t0ken", "apiKey": "k3y"}
+AUTH = {
+    "username": "u",
+    "password": "s3cret",
+    "bearerToken": "t0ken",
+    "apiKey": "k3y",
+    "awsAccessKeyID": "k3y",
+    "awsSecretAccessKey": "s3cret",
+}
+LAG = {"bootstrapServers": "a:9092", "consumerGroup": "g", "topic": "t", "sasl": "plaintext"}
 GOOD = {
+    "apache-kafka": LAG,
+    "aws-sqs-queue": {"queueURL": "https://sqs.eu-west-1.amazonaws.com/1/a", "awsRegion": "eu-west-1"},
     "cpu": {"value": "60"},
     "memory": {"value": "60"},
     "cron": {"start": "0 8 * * *", "end": "0 18 * * *", "timezone": "Etc/UTC", "desiredReplicas": "3"},
+    "kafka": LAG,
     "kubernetes-resource": {"resourceKind": "Secret", "resourceName": "a", "key": "b", "targetValue": "1"},
     "kubernetes-workload": {"podSelector": "app=web", "value": "2"},
     "metrics-api": {"url": "http://a/b", "valueLocation": "c", "targetValue": "1", "authModes": "basic"},
     "prometheus": {"serverAddress": "http://a", "query": "up", "threshold": "1", "authModes": "basic"},
+    "rabbitmq": {"host": "amqps://a", "queueName": "b", "mode": "QueueLength", "value": "1"},
 }
 
 
@@ -32,7 +44,7 @@ def test_every_scaler_keeps_it(trigger_type: str) -> None:
     )
 
 
-@pytest.mark.parametrize("trigger_type", ["prometheus", "metrics-api"])
+@pytest.mark.parametrize("trigger_type", ["prometheus", "metrics-api", "kafka", "apache-kafka", "rabbitmq"])
 def test_other_credentials_are_another_source(trigger_type: str) -> None:
     scaler = REGISTRY.load(trigger_type)
     keys = set()

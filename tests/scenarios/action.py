@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
 
+from keda_py.devcluster.api import Answer
+
 from .world import SPACE, World
 
 NAMES: Final = ("ada", "bob", "cyd")
@@ -15,6 +17,8 @@ FAULTS: Final = ("slow", "hangs", "fails", "lies", "dies", "surprises")
 LAG_SECONDS: Final = 8.0
 _OBJECTS: Final = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledobjects"
 _DEPLOYMENTS: Final = f"/apis/apps/v1/namespaces/{SPACE}/deployments"
+_DEPLOYMENT: Final = {"apiVersion": "apps/v1", "kind": "Deployment"}
+_SCALED_OBJECT: Final = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
 
 Action = Callable[[World, random.Random], Awaitable[None]]
 
@@ -52,15 +56,20 @@ def deploy(world: World, name: str, count: int = 0) -> None:
     labels = {"app": name}
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
     made = {"replicas": count, "selector": {"matchLabels": labels}, "template": pod}
-    world.person("POST", _DEPLOYMENTS, {"metadata": {"name": name}, "spec": made})
+    world.person("POST", _DEPLOYMENTS, {**_DEPLOYMENT, "metadata": {"name": name}, "spec": made})
+
+
+def create_object(world: World, name: str, spec: dict[str, Any]) -> Answer:
+    """Make a ScaledObject."""
+    return world.person("POST", _OBJECTS, {**_SCALED_OBJECT, "metadata": {"name": name}, "spec": spec})
 
 
 async def create(world: World, chance: random.Random) -> None:
     name = chance.choice(NAMES)
     if world.deployment(name) is None:
         deploy(world, name, chance.choice([0, 0, 1, 3]))
-    made = {"metadata": {"name": name}, "spec": spec(chance, name)}
-    world.tell(f"create {name}: {world.person('POST', _OBJECTS, made).status}, {made['spec']}")
+    answer = create_object(world, name, made := spec(chance, name))
+    world.tell(f"create {name}: {answer.status}, {made}")
 
 
 async def edit(world: World, chance: random.Random) -> None:

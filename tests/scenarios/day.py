@@ -7,7 +7,7 @@ from typing import Any, Final
 from keda_py.devcluster.virtual import VirtualLoop
 
 from . import action
-from .world import SPACE, World
+from .world import World
 
 DAY_SECONDS: Final = 86_400.0
 FIRST_SECONDS: Final = 60.0
@@ -32,8 +32,7 @@ async def _pass(objects: int, interval: int) -> Day:
     try:
         for number in range(objects):
             action.deploy(world, f"m{number}")
-            made = {"metadata": {"name": f"m{number}"}, "spec": _spec(number, interval)}
-            world.person("POST", f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledobjects", made)
+            action.create_object(world, f"m{number}", _spec(number, interval))
             # Half of them have work to do, so that the HPA asks for their metrics.
             world.truth.values[f"q{number}"] = 10.0 * (number % 2)
         world.start()

@@ -10,7 +10,7 @@ from .mutation import MUTATIONS
 from .test_scenarios import SEEDS
 
 
-@pytest.mark.scenarios
+@pytest.mark.e2e
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_bug_is_found_and_named(name: str) -> None:

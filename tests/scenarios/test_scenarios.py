@@ -12,7 +12,7 @@ SEEDS = 2000
 CHUNK = 20
 
 
-@pytest.mark.scenarios
+@pytest.mark.e2e
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_whatever_happens_all_rules_hold_and_everything_comes_right(first: int) -> None:
@@ -23,6 +23,7 @@ def test_whatever_happens_all_rules_hold_and_everything_comes_right(first: int) 
             pytest.fail(f"seed {seed}: {violation}\nagain: {again(seed)}", pytrace=False)
 
 
+@pytest.mark.e2e
 def test_a_seed_tells_the_same_story_in_any_process() -> None:
     # Processes differ in where objects lie in memory, and in how strings are hashed.
     stories = {_story(3, hashing) for hashing in ("0", "1", "2")}

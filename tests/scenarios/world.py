@@ -27,6 +27,8 @@ DEPLOYMENTS: Final = ("apps", "deployments")
 HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
 PERSON: Final = -1
 CONTROLLER: Final = 0
+_USUAL: Final = (200, 201, 404, 409)
+"""What a person is answered; anything else would mean that the scenario makes no sense."""
 
 
 class Violation(AssertionError):
@@ -96,7 +98,10 @@ class World:
         """Make a request as a person with kubectl."""
         with self.writing(PERSON):
             content_type = MERGE if method == "PATCH" else "application/json"
-            return self.api.answer(Request(method, path, {}, body, content_type))
+            answer = self.api.answer(Request(method, path, {}, body, content_type))
+        if answer.status not in _USUAL:
+            raise Violation(f"harness: {method} {path}: {answer.body}")
+        return answer
 
     @contextmanager
     def writing(self, number: int) -> Iterator[None]:

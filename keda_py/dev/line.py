@@ -1,0 +1,37 @@
+"""The view without a terminal: a line for each thing that happened, and for each object that is another now."""
+
+from collections.abc import Iterator
+
+from keda_py.dev import words
+from keda_py.dev.snapshot import ScaledSeen, Snapshot
+
+_BAR = 20
+
+
+def changes(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Yield what is new since the last snapshot."""
+    seen = before.entries[-1].number if before.entries else 0
+    for entry in after.entries:
+        if entry.number > seen:
+            yield f"  {entry.who}: {entry.text}"
+    known = {describe(one) for one in before.scaled}
+    for one in after.scaled:
+        if describe(one) not in known:
+            yield describe(one)
+    names = {(one.namespace, one.name) for one in after.scaled}
+    yield from (f"{name(one)}: gone" for one in before.scaled if (one.namespace, one.name) not in names)
+
+
+def describe(seen: ScaledSeen) -> str:
+    """Return one object in a line; what only time changes is left out."""
+    counts = seen.replicas
+    bar = "#" * min(counts.wanted or 0, _BAR) or "-"
+    triggers = ", ".join(f"{one.label} {words.trigger(one)}" for one in seen.triggers)
+    return "; ".join(
+        filter(None, (f"{name(seen)}: {bar}  {words.replicas(counts)}", triggers, seen.problem or seen.state))
+    )
+
+
+def name(seen: ScaledSeen) -> str:
+    """Return an object's name, and its namespace unless that is the default one."""
+    return seen.name if seen.namespace == "default" else f"{seen.namespace}/{seen.name}"

@@ -1,0 +1,140 @@
+"""Manifests from files into the embedded cluster, as ``kubectl apply`` would bring them there."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from keda_py.devcluster.api import APPLY, Api, Request
+
+_MANAGER: Final = "keda-py-dev"
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+_FIRST: Final = ("Namespace", "CustomResourceDefinition")
+
+
+class ManifestFileError(Exception):
+    """A file that cannot be applied; the message names file and document, and says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object of a file; `number` counts the file's documents from 1."""
+
+    path: Path
+    number: int
+    content: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        return f"{self.path}, document {self.number}"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the API takes it: what looks like a date stays the text that it is in JSON."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  as PyYAML declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def files_of(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that are meant: of a folder those within it that are YAML or JSON, by name."""
+    found: list[Path] = []
+    for path in paths:
+        within = sorted(path.iterdir()) if path.is_dir() else [path]
+        found += [one for one in within if one == path or (one.suffix in _SUFFIXES and one.is_file())]
+    return found
+
+
+def read(path: Path) -> list[Document]:
+    """Return the objects of a file, those of a List one by one; raise `ManifestFileError`."""
+    return list(_read(path))
+
+
+def _read(path: Path) -> Iterator[Document]:
+    number = 0
+    try:
+        # Read as a whole: an editor may be about to replace it.
+        for number, content in enumerate(yaml.load_all(path.read_text(), _Loader), 1):
+            if content is not None:
+                yield from _objects(Document(path, number, content))
+    except OSError as error:
+        raise ManifestFileError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ManifestFileError(f"{path} cannot be read: it is no text in UTF-8") from None
+    except yaml.YAMLError as error:
+        raise ManifestFileError(f"{path}, document {number + 1}: {_words(error)}") from None
+
+
+def _words(error: yaml.YAMLError) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f" in line {mark.line + 1}" if mark is not None else ""
+    return f"not YAML{where}: {problem or error}".replace("\n", " ")
+
+
+def _objects(document: Document) -> Iterator[Document]:
+    content: Any = document.content
+    if isinstance(content, dict) and content.get("kind") == "List" and isinstance(content.get("items"), list):
+        for item in content["items"]:
+            yield from _objects(Document(document.path, document.number, item))
+        return
+    metadata = content.get("metadata") if isinstance(content, dict) else None
+    named = isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
+    if not (named and all(isinstance(content.get(field), str) for field in ("apiVersion", "kind"))):
+        raise ManifestFileError(f"{document.place}: an object needs apiVersion, kind and metadata.name")
+    yield document
+
+
+def apply(api: Api, documents: Sequence[Document]) -> Iterator[str]:
+    """Apply objects, namespaces and CRDs before all others; yield a line for each that is new or another now.
+
+    A namespace that is missing is made: there is nothing else in this cluster that would. Raises `ManifestFileError`.
+    """
+    for document in sorted(documents, key=lambda one: one.content["kind"] not in _FIRST):
+        yield from _apply(api, document)
+
+
+def _apply(api: Api, document: Document) -> Iterator[str]:
+    content = document.content
+    kind = api.kind_of(content["apiVersion"], content["kind"])
+    if kind is None:
+        said = f"the embedded cluster has no kind {content['kind']} in {content['apiVersion']}"
+        raise ManifestFileError(f"{document.place}: {said}; take it out of the file")
+    namespace = str(content["metadata"].get("namespace") or "default") if kind.namespaced else ""
+    name = content["metadata"]["name"]
+    if namespace and api.store.get(("", "namespaces"), ("", namespace)) is None:
+        api.answer(Request("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}}))
+        yield f"namespace/{namespace} created"
+    before = api.store.get(kind.place, (namespace, name))
+    path = kind.resource.path(namespace, name)
+    params = {"fieldManager": _MANAGER, "fieldValidation": "Strict"}
+    answer = api.answer(Request("PATCH", path, params, content, APPLY))
+    if answer.status >= 400:  # noqa: PLR2004  HTTP's own number
+        raise ManifestFileError(f"{document.place}: {answer.body['message']}")
+    if api.store.get(kind.place, (namespace, name)) is not before:
+        singular = f"{kind.singular or kind.resource.kind.lower()}.{kind.resource.group}".rstrip(".")
+        yield f"{singular}/{name} {'created' if before is None else 'configured'}"
+
+
+class Watched:
+    """Files that are applied again when they change."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._seen: dict[Path, tuple[int, int]] = {}
+
+    def changed(self) -> list[Path]:
+        """Return the files that are new or other than when this was last asked."""
+        now: dict[Path, tuple[int, int]] = {}
+        for path in files_of(path for path in self._paths if path.exists()):
+            # It may be gone again by now.
+            if path.exists():
+                stat = path.stat()
+                now[path] = (stat.st_mtime_ns, stat.st_size)
+        found = [path for path, stamp in now.items() if self._seen.get(path) != stamp]
+        self._seen = now
+        return found

@@ -1,0 +1,130 @@
+"""Takes the snapshot: from the embedded cluster's store, and from the daemon's memory of the objects it works on."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from keda_py.api.meta import ManifestError
+from keda_py.api.scaled_object import ScaledObject
+from keda_py.decide.combine import Activity as Combined
+from keda_py.decide.scale import Limits, Situation, cooled_down_at
+from keda_py.decide.status import find
+from keda_py.dev.snapshot import Activity, Entry, Measure, Replicas, ScaledSeen, Snapshot, TriggerSeen
+from keda_py.devcluster import scale
+from keda_py.devcluster.api import Api
+from keda_py.devcluster.store import Object
+from keda_py.engine.live import AnyTrigger, Key, Live
+from keda_py.engine.target import target_of
+from keda_py.engine.trigger import BrokenTrigger, LiveTrigger, WaitingTrigger
+from keda_py.naming import Condition, Reason, indexed
+from keda_py.quantity import parse
+from keda_py.scaler import ExternalSpec, MetricSpec
+
+_SCALED_OBJECTS: Final = ("keda.sh", "scaledobjects")
+_HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
+
+
+def observe(api: Api, live: Mapping[Key, Live], entries: Iterable[Entry], now: datetime) -> Snapshot:
+    """Return what there is to show now."""
+    found = (_scaled(api, raw, live, now) for raw in api.store.items(_SCALED_OBJECTS))
+    return Snapshot(now, tuple(found), tuple(entries))
+
+
+def _scaled(api: Api, raw: Object, live: Mapping[Key, Live], now: datetime) -> ScaledSeen:
+    metadata = raw["metadata"]
+    key = (metadata["namespace"], metadata["name"])
+    conditions = (raw.get("status") or {}).get("conditions")
+    ready, active = find(conditions, Condition.READY), find(conditions, Condition.ACTIVE)
+    problem = ready.message if ready is not None and ready.status != "True" else ""
+    state = active.message if active is not None else ""
+    known = live.get(key)
+    triggers = tuple(_trigger(one) for one in known.triggers) if known is not None else ()
+    try:
+        scaled_object = ScaledObject.parse(raw)
+    except ManifestError as error:
+        return ScaledSeen(raw["kind"], *key, "", Replicas(None, None, 0, 0), triggers, state, str(error))
+    reference = target_of(scaled_object)
+    cooling = active is not None and active.reason == Reason.COOLDOWN
+    return ScaledSeen(
+        kind=raw["kind"],
+        namespace=key[0],
+        name=key[1],
+        target=f"{reference.kind}/{reference.name}",
+        replicas=_replicas(api, scaled_object),
+        triggers=triggers,
+        state=state or "being looked at",
+        problem=problem,
+        cooldown=_cooldown_left(scaled_object, known, now) if cooling and known is not None else None,
+        hpa=_hpa(api.store.get(_HPAS, (key[0], (raw.get("status") or {}).get("hpaName") or scaled_object.hpa_name))),
+    )
+
+
+def _replicas(api: Api, scaled_object: ScaledObject) -> Replicas:
+    reference, spec = target_of(scaled_object), scaled_object.spec
+    kind = api.kind_of(reference.api_version, reference.kind)
+    found = api.store.get(kind.place, (reference.namespace, reference.name)) if kind is not None else None
+    if kind is None or kind.scale is None or found is None:
+        return Replicas(None, None, spec.min_replicas, spec.max_replicas)
+    shown = scale.shown(kind, found)
+    ready = shown["status"]["replicas"] if kind.custom else (found.get("status") or {}).get("readyReplicas", 0)
+    return Replicas(ready, shown["spec"].get("replicas", 0), spec.min_replicas, spec.max_replicas)
+
+
+def _cooldown_left(scaled_object: ScaledObject, live: Live, now: datetime) -> timedelta:
+    spec = scaled_object.spec
+    situation = Situation(
+        Combined.INACTIVE,
+        replicas=0,
+        limits=Limits(cooldown=spec.cooldown_period, initial_cooldown=spec.initial_cooldown_period),
+        created=scaled_object.metadata.creation_timestamp or now,
+        last_active=live.memory.last_active if live.memory is not None else None,
+    )
+    return max(cooled_down_at(situation) - now, timedelta(0))
+
+
+def _trigger(trigger: AnyTrigger) -> TriggerSeen:
+    if isinstance(trigger, BrokenTrigger):
+        return TriggerSeen(trigger.type, Activity.FAILING, failure=str(trigger.error))
+    if isinstance(trigger, WaitingTrigger):
+        return TriggerSeen(trigger.type, Activity.PENDING)
+    own = trigger.scaler.trigger
+    label = f"{own.type} {own.name}" if own.name else own.type
+    measures = tuple(_measure(trigger, spec) for spec in trigger.specs)
+    outcome = trigger.outcome
+    if not trigger.external_names:
+        return TriggerSeen(label, Activity.UNREAD, measures)
+    if outcome is None:
+        return TriggerSeen(label, Activity.PENDING, measures)
+    if outcome.failure is not None:
+        return TriggerSeen(label, Activity.FAILING, measures, outcome.failure)
+    return TriggerSeen(label, Activity.ACTIVE if outcome.active else Activity.INACTIVE, measures)
+
+
+def _measure(trigger: LiveTrigger, spec: MetricSpec) -> Measure:
+    readings = trigger.outcome.readings if trigger.outcome is not None else {}
+    reading = readings.get(indexed(trigger.index, spec.name)) if isinstance(spec, ExternalSpec) else None
+    kind = spec.target.kind
+    value = reading.value if reading is not None else None
+    return Measure(
+        value, float(parse(spec.target.amount)), kind == "AverageValue", "%" if kind == "Utilization" else ""
+    )
+
+
+def _hpa(found: dict[str, Any] | None) -> str:
+    """Return what an HPA says of itself, in a few words."""
+    if found is None:
+        return ""
+    status = found.get("status") or {}
+    active = find(status.get("conditions"), "ScalingActive")
+    able = find(status.get("conditions"), "AbleToScale")
+    limited = find(status.get("conditions"), "ScalingLimited")
+    if able is not None and able.status == "False":
+        return f"cannot scale: {able.message}"
+    if active is None:
+        return "has not looked yet"
+    if active.reason == Reason.HPA_SCALING_DISABLED:
+        return "off at zero"
+    if active.status != "True":
+        return f"cannot scale: {active.message}"
+    bound = f" ({limited.reason})" if limited is not None and limited.status == "True" else ""
+    return f"wants {status.get('desiredReplicas', 0)}{bound}"

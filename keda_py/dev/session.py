@@ -1,0 +1,218 @@
+"""One run of `keda-py dev`: the cluster, the daemon, the files and the view in one task group, until told to stop."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import random
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvloop
+from rich.console import Console
+from rich.live import Live as Screen
+
+from keda_py.app import UNUSABLE, Daemon
+from keda_py.dev import access, manifest
+from keda_py.dev.journal import Journal
+from keda_py.dev.line import changes
+from keda_py.dev.manifest import ManifestFileError, Watched
+from keda_py.dev.observer import observe
+from keda_py.dev.options import WARNING, Options
+from keda_py.dev.snapshot import Snapshot
+from keda_py.dev.view import View
+from keda_py.devcluster.cluster import DevCluster, StateError
+from keda_py.devcluster.transport import LocalTransport
+from keda_py.engine.metrics import read_metric
+from keda_py.engine.registry import Registry, RegistryError
+from keda_py.kube.client import Client
+from keda_py.runtime.clock import wall_clock
+from keda_py.serve.listen import ListenError
+from keda_py.settings import Settings
+
+_LOOK_SECONDS: Final = 0.25
+_FILES_SECONDS: Final = 1.0
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class FolderError(Exception):
+    """The data folder cannot be used; the message says why."""
+
+
+def run(options: Options) -> int:
+    """Run until the time is over or a signal comes; return the exit code."""
+    code = 0
+    try:
+        with _folder(options.data) as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(options, folder))
+    except* (ManifestFileError, StateError, ListenError, RegistryError, FolderError) as errors:
+        for error in _single(errors):
+            print(f"keda-py: {error}", file=sys.stderr)  # noqa: T201  one clear line for a person
+        code = UNUSABLE
+    except* BrokenPipeError:
+        # Whoever read has gone, which is an end like any other; Python would still flush what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _single(errors: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in errors.exceptions:
+        yield from _single(error) if isinstance(error, BaseExceptionGroup) else (error,)
+
+
+@contextmanager
+def _folder(data: Path | None) -> Iterator[Path]:
+    """Have a folder for the kubeconfig, and the state if it is to stay: that one for one process at a time."""
+    if data is None:
+        with tempfile.TemporaryDirectory(prefix="keda-py-dev-") as folder:
+            yield Path(folder)
+        return
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise FolderError(f"--data {data} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield data
+    except BlockingIOError:
+        raise FolderError(
+            f"--data {data} is in use by another keda-py dev; end that one, or use another folder"
+        ) from None
+    finally:
+        os.close(lock)
+
+
+async def _until_stopped(options: Options, folder: Path) -> None:
+    """Run the session; a second signal changes nothing, as the end has its own deadlines."""
+    session = asyncio.create_task(Session(options, folder).run())
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, session.cancel)
+    seconds = options.duration.total_seconds() if options.duration is not None else None
+    _, left = await asyncio.wait({session}, timeout=seconds)
+    session.cancel()
+    await asyncio.wait({session})
+    if not session.cancelled():
+        session.result()
+    kept = "nothing is left behind" if options.data is None else f"the cluster is kept in {options.data}"
+    _say(f"{'time is over' if left else 'stopped'}; {kept}")
+
+
+class Session:
+    """All parts of a run, and how they hang together."""
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self._options = options
+        self._kubeconfig = folder / "kubeconfig"
+        self.hint = f"export KUBECONFIG={self._kubeconfig.absolute()}"
+        self._now = wall_clock
+        self._journal = Journal(self._now)
+        self._tell_in_journal()
+        chance = random.SystemRandom()
+        self._cluster = DevCluster(
+            now=self._now,
+            chance=chance,
+            data=options.data,
+            processes=options.processes,
+            sync_seconds=options.hpa_sync.total_seconds(),
+        )
+        self._cluster.store.listen(self._journal.notice)
+        # Nothing of it is served: external metrics are read in this process, and nobody probes or scrapes it.
+        settings = Settings(external_metrics=None, telemetry=None, health=None)
+        client = Client(LocalTransport(self._cluster.api))
+        self._daemon = Daemon(settings, Registry.installed(), client, now=self._now, chance=chance)
+        self._files = Watched(options.files)
+        self._applied: dict[Path, list[dict[str, Any]]] = {}
+
+    def _tell_in_journal(self) -> None:
+        structlog.configure(
+            processors=[self._journal.log],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            logger_factory=lambda name="": name,
+        )
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        # Before anything is started: what is wrong with the files is told at once, and nothing else.
+        for path in self._files.changed():
+            self._apply(path)
+        read = partial(read_metric, self._daemon.live)
+        self._cluster.read_metric = access.metric_reader(read)
+        async with access.opened(
+            self._cluster,
+            read,
+            port=self._options.port,
+            kubeconfig=self._kubeconfig,
+            now=self._now,
+            processes=self._options.processes,
+        ):
+            await self._work()
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._cluster.run(), name="cluster")
+            parts.create_task(self._daemon.run(), name="daemon")
+            parts.create_task(self._follow_files(), name="files")
+            parts.create_task(self._show(), name="view")
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def _apply(self, path: Path) -> None:
+        documents = manifest.read(path)
+        # What is as it was is left alone: a Deployment's replicas are not set back when its ScaledObject is edited.
+        before = self._applied.get(path, [])
+        for line in manifest.apply(self._cluster.api, [one for one in documents if one.content not in before]):
+            self._journal.add("files", f"{path}: {line}")
+        self._applied[path] = [one.content for one in documents]
+
+    async def _follow_files(self) -> None:
+        while True:
+            await asyncio.sleep(_FILES_SECONDS)
+            for path in self._files.changed():
+                try:
+                    self._apply(path)
+                except ManifestFileError as error:
+                    self._journal.add("files", str(error), bad=True)
+
+    # --- the view ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return what there is to show now."""
+        return observe(self._cluster.api, self._daemon.live, self._journal.entries, self._now())
+
+    async def _show(self) -> None:
+        console = Console()
+        if self._options.plain or not console.is_terminal or console.is_dumb_terminal:
+            await self._print()
+            return
+        with Screen(console=console, auto_refresh=False) as screen:
+            await self._look(lambda seen: screen.update(View(seen, self.hint), refresh=True))
+
+    async def _print(self) -> None:
+        _say(f"keda-py dev, {WARNING}; Ctrl-C ends it")
+        _say(self.hint)
+        before = Snapshot(self._now())
+
+        def shown(seen: Snapshot) -> None:
+            nonlocal before
+            for line in changes(before, seen):
+                _say(line)
+            before = seen
+
+        await self._look(shown)
+
+    async def _look(self, show: Callable[[Snapshot], None]) -> None:
+        while True:
+            show(self.snapshot())
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _say(text: str) -> None:
+    print(f"{wall_clock().astimezone():%H:%M:%S}  {text}", flush=True)  # noqa: T201  this is what it is for

@@ -1,0 +1,29 @@
+"""The words for what a snapshot holds, the same in the table and in lines."""
+
+from datetime import timedelta
+
+from keda_py.dev.snapshot import Activity, Measure, Replicas, TriggerSeen
+
+
+def measure(seen: Measure) -> str:
+    """Return a value and its target: ``23 of 5 per replica``."""
+    value = "?" if seen.value is None else f"{seen.value:g}"
+    return f"{value} / {seen.target:g}{seen.unit}{' per replica' if seen.per_replica else ''}"
+
+
+def trigger(seen: TriggerSeen) -> str:
+    """Return what a trigger says: its values, or in a word why there are none."""
+    if seen.activity in (Activity.FAILING, Activity.PENDING):
+        return str(seen.activity.value)
+    said = ", ".join(measure(one) for one in seen.measures) or seen.activity.value
+    return f"{said} ({seen.activity.value})" if seen.activity is Activity.UNREAD and seen.measures else said
+
+
+def replicas(seen: Replicas) -> str:
+    """Return how many there are: ``3/5 ready``."""
+    return "no target" if seen.wanted is None else f"{seen.ready}/{seen.wanted} ready"
+
+
+def cooldown(left: timedelta) -> str:
+    """Return how long a cooldown goes on."""
+    return f"{-(-left // timedelta(seconds=1))} s left"

@@ -1,0 +1,1 @@
+"""Message brokers that tests start: real ones, on free ports, ended with the test."""

@@ -1,0 +1,79 @@
+"""A developer's story: a worker that is a real process starts and stops as a number behind HTTP changes."""
+
+import shlex
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.source import Source, sourced
+
+from .command import KEDA_PY, dev
+from .manifests import WORKER, deployment, scaled_object, write
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def source_file(tmp_path: Path) -> Iterator[tuple[Source, str]]:
+    with sourced() as source:
+        trigger = source.trigger("orders")
+        objects = [deployment("worker", command=WORKER), scaled_object("worker", trigger)]
+        yield source, write(tmp_path / "worker.yaml", *objects)
+
+
+def test_a_process_starts_and_stops_with_the_number(tmp_path: Path, source_file: tuple[Source, str]) -> None:
+    source, manifest = source_file
+    with dev(tmp_path, "--run-processes", "--hpa-sync=1s", manifest) as running:
+        running.wait_for("worker: -  0/0 ready; metrics-api 0 / 5 per replica; triggers are not active")
+        running.wait_until(lambda: len(running.workers()) == 0, "0 workers")
+        source.values["orders"] = 9
+        running.wait_for("keda-py: Deployment/worker 0 -> 1: triggers are active (s0-metric-api-value)")
+        running.wait_for("HPA: keda-hpa-worker -> 2: external metric above target")
+        running.wait_for("worker: ##  2/2 ready; metrics-api 9 / 5 per replica; triggers are active")
+        running.wait_until(lambda: len(running.workers()) == 2, "2 workers")
+        source.faults["orders"] = "500"
+        running.wait_for("worker: ##  2/2 ready; metrics-api failing")
+        assert len(running.workers()) == 2, "an unknown is not a zero"
+        source.faults.clear()
+        source.values["orders"] = 0
+        running.wait_for("2 -> 0: triggers were inactive for the whole cooldown")
+        running.wait_for("worker: -  0/0 ready", times=3)
+        running.wait_until(lambda: len(running.workers()) == 0, "0 workers")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_processes_too(tmp_path: Path, source_file: tuple[Source, str], number: int) -> None:
+    source, manifest = source_file
+    source.values["orders"] = 1
+    with dev(tmp_path, "--run-processes", manifest) as running:
+        running.wait_for("worker: #  1/1 ready")
+        running.wait_until(lambda: len(running.workers()) == 1, "1 workers")
+        assert running.end(number) == 0
+        assert running.left() == []
+        assert running.said().rstrip().endswith("stopped; nothing is left behind")
+
+
+def test_it_ends_when_nobody_reads_it_any_more(tmp_path: Path, source_file: tuple[Source, str]) -> None:
+    source, manifest = source_file
+    source.values["orders"] = 1
+    command = f"{shlex.join(KEDA_PY)} dev --port 0 --run-processes {manifest} | head -2; exit ${{PIPESTATUS[0]}}"
+    with dev(tmp_path, command=["bash", "-c", command]) as running:
+        assert running.process.wait(90) == 0
+    assert len(running.said().splitlines()) == 2
+
+
+def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "a.yaml", deployment("lost", replicas=1, command=["/no/such/program"]))
+    with dev(tmp_path, "--run-processes", manifest) as running:
+        running.wait_for("cannot run /no/such/program: No such file or directory")
+
+
+def test_in_name_only_nothing_is_run(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "a.yaml", deployment("worker", replicas=1, command=["touch", str(tmp_path / "ran")]))
+    with dev(tmp_path, manifest, "--for", "4s") as running:
+        assert running.process.wait(60) == 0
+        assert running.said().rstrip().endswith("time is over; nothing is left behind")
+    assert not (tmp_path / "ran").exists()
+    assert not Path(running.kubeconfig).exists()

@@ -1,0 +1,88 @@
+"""Events with their two faces, and Leases as they are used to elect a leader."""
+
+from typing import Any
+
+from .side import MERGE, Side, at
+
+NEW: dict[str, Any] = {
+    "metadata": {"name": "one"},
+    "eventTime": "2026-01-02T03:04:05.000006Z",
+    "type": "Normal",
+    "reason": "Tried",
+    "action": "Try",
+    "note": "it works",
+    "regarding": {"apiVersion": "v1", "kind": "ConfigMap", "name": "thing", "uid": "u"},
+    "reportingController": "tester",
+    "reportingInstance": "tester-0",
+}
+
+
+def test_an_event_as_core_shows_it(side: Side, space: str) -> None:
+    new, core = at("events.k8s.io/v1", space, "events"), at("v1", space, "events")
+    side.make(new, NEW | {"regarding": {**NEW["regarding"], "namespace": space}})
+    found = side.get(f"{core}/one")
+    assert (found["apiVersion"], found["kind"]) == ("v1", "Event")
+    assert found["message"] == "it works"
+    assert found["involvedObject"] == {**NEW["regarding"], "namespace": space}
+    assert (found["reportingComponent"], found["reportingInstance"]) == ("tester", "tester-0")
+    assert found["eventTime"] == NEW["eventTime"]
+    assert (found["source"], found["firstTimestamp"], found["lastTimestamp"]) == ({}, None, None)
+    assert not {"note", "regarding", "reportingController"} & set(found)
+
+
+def test_an_event_as_the_newer_one_shows_it(side: Side, space: str) -> None:
+    new, core = at("events.k8s.io/v1", space, "events"), at("v1", space, "events")
+    about = {"kind": "Pod", "name": "thing", "namespace": space}
+    seen = "2026-01-02T03:04:05Z"
+    event = {
+        "metadata": {"name": "one", "namespace": space},
+        "type": "Warning",
+        "reason": "Failed",
+        "message": "it does not",
+        "involvedObject": about,
+        "source": {"component": "kubelet", "host": "node"},
+        "firstTimestamp": seen,
+        "lastTimestamp": seen,
+        "count": 2,
+    }
+    made = side.make(core, event)
+    assert (made["apiVersion"], made["message"], made["count"]) == ("v1", "it does not", 2)
+    found = side.get(f"{new}/one")
+    assert (found["apiVersion"], found["note"], found["regarding"]) == ("events.k8s.io/v1", "it does not", about)
+    assert found["deprecatedSource"] == {"component": "kubelet", "host": "node"}
+    assert (found["deprecatedFirstTimestamp"], found["deprecatedLastTimestamp"]) == (seen, seen)
+    assert found["deprecatedCount"] == 2
+    assert side.get(f"{core}/one") == made
+
+
+def test_events_by_what_they_are_about(side: Side, space: str) -> None:
+    new, core = at("events.k8s.io/v1", space, "events"), at("v1", space, "events")
+    for name in ("a", "b"):
+        about = {**NEW["regarding"], "namespace": space, "name": name}
+        side.make(new, NEW | {"metadata": {"name": name}, "regarding": about})
+    chosen = "involvedObject.kind=ConfigMap,involvedObject.name=b,reason=Tried"
+    assert [e["metadata"]["name"] for e in side.get(core, fieldSelector=chosen)["items"]] == ["b"]
+    assert [e["metadata"]["name"] for e in side.get(new, fieldSelector="regarding.name=a")["items"]] == ["a"]
+
+
+def test_a_series(side: Side, space: str) -> None:
+    new, core = at("events.k8s.io/v1", space, "events"), at("v1", space, "events")
+    side.make(new, NEW | {"regarding": {**NEW["regarding"], "namespace": space}})
+    series = {"count": 3, "lastObservedTime": "2026-01-02T03:05:05.000006Z"}
+    assert side.patch(f"{new}/one", {"series": series})["series"] == series
+    assert side.get(f"{core}/one")["series"] == series
+
+
+def test_a_lease_is_taken_by_one(side: Side, space: str) -> None:
+    leases = at("coordination.k8s.io/v1", space, "leases")
+    spec = {"holderIdentity": "a", "leaseDurationSeconds": 15, "renewTime": "2026-01-02T03:04:05.000006Z"}
+    made = side.make(leases, {"metadata": {"name": "one"}, "spec": spec})
+    assert made["spec"] == spec
+    first, second = ({**made, "spec": {**spec, "holderIdentity": who}} for who in "bc")
+    assert side.ask("PUT", f"{leases}/one", first).code == 200
+    late = side.ask("PUT", f"{leases}/one", second)
+    assert (late.code, late.reason) == (409, "Conflict")
+    assert side.get(f"{leases}/one")["spec"]["holderIdentity"] == "b"
+    version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+    stale = {"metadata": version, "spec": {"holderIdentity": "c"}}
+    assert side.ask("PATCH", f"{leases}/one", stale, type_=MERGE).code == 409

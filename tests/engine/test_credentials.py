@@ -1,0 +1,687 @@
+"""Credentials of the whole daemon on the embedded cluster, in virtual time: read, changed, missing, refused, lost."""
+
+import asyncio
+import base64
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Hashable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+
+from keda_py.app import Daemon
+from keda_py.devcluster.api import MERGE, Request
+from keda_py.devcluster.cluster import DevCluster
+from keda_py.devcluster.transport import LocalTransport
+from keda_py.engine.metrics import MetricUnavailableError, read_metric
+from keda_py.engine.registry import Registry
+from keda_py.engine.trigger import LiveTrigger
+from keda_py.kube.client import Client
+from keda_py.kube.transport import Response
+from keda_py.runtime.clock import loop_clock
+from keda_py.scaler import (
+    AUTH,
+    ENV,
+    TRIGGER,
+    ExternalSpec,
+    Metadata,
+    MetricSpec,
+    Platform,
+    PodIdentity,
+    Reading,
+    Scaler,
+    Trigger,
+    param,
+)
+from keda_py.settings import Settings
+
+pytestmark = pytest.mark.looptime
+
+CANARY = "tweet-tweet"
+SPACE = "default"
+
+
+class DoorMetadata(Metadata):
+    """Parameters of a door that opens to a password."""
+
+    door: str = param("door")
+    password: str = param("password", order=(TRIGGER, AUTH, ENV), default="")
+
+
+@dataclass
+class Doors:
+    """What scalers were given, and which connections they opened and closed."""
+
+    opened: Counter[str] = field(default_factory=Counter)
+    closed: Counter[str] = field(default_factory=Counter)
+    passwords: dict[str, str] = field(default_factory=dict)
+    identities: dict[str, PodIdentity] = field(default_factory=dict)
+
+    def scaler(self) -> type[Scaler[Any]]:
+        doors = self
+
+        class DoorScaler(Scaler[DoorMetadata]):
+            metadata = DoorMetadata
+
+            @classmethod
+            def source_key(cls, meta: DoorMetadata, trigger: Trigger) -> tuple[Hashable, ...]:
+                return (meta.door, meta.password)
+
+            @classmethod
+            @asynccontextmanager
+            async def connect(cls, meta: DoorMetadata, trigger: Trigger, platform: Platform) -> AsyncIterator[None]:
+                doors.opened[meta.door] += 1
+                doors.passwords[meta.door] = meta.password
+                doors.identities[meta.door] = trigger.pod_identity
+                yield
+                doors.closed[meta.door] += 1
+
+            @classmethod
+            async def answer(cls, connection: None, question: str) -> float:
+                await asyncio.sleep(0.01)
+                return 1.0
+
+            def metric_specs(self) -> list[MetricSpec]:
+                return [ExternalSpec(f"door-{self.meta.door}", self.target(5))]
+
+            async def get_metrics(self) -> list[Reading]:
+                return [self.reading(await self.source.ask(self.meta.door), active=True)]
+
+        return DoorScaler
+
+
+class Installed:
+    """An entry point that leads to the door."""
+
+    dist = None
+    name = "door"
+    value = "test:door"
+
+    def __init__(self, found: type[Scaler[Any]]) -> None:
+        self._found = found
+
+    def load(self) -> type[Scaler[Any]]:
+        return self._found
+
+
+class Wire:
+    """The way to the API server: counts calls, and can be cut, or have the server refuse what a test names."""
+
+    def __init__(self, local: LocalTransport) -> None:
+        self._local = local
+        self.calls: list[str] = []
+        self.refused: tuple[str, ...] = ()
+        self.cut = asyncio.Event()
+        self.streams: Counter[str] = Counter()
+
+    def _check(self, path: str) -> Response | None:
+        if self.cut.is_set():
+            raise ConnectionError("connection refused")
+        if any(part in path for part in self.refused):
+            return Response(403, orjson.dumps({"reason": "Forbidden", "message": f"{path} is forbidden: not you"}))
+        return None
+
+    async def request(self, method: str, path: str, *, params: Mapping[str, str], **rest: Any) -> Response:
+        await asyncio.sleep(0.002)
+        about = f"{method} {path} {params.get('fieldSelector', '')}".strip()
+        self.calls.append(about)
+        return self._check(path) or await self._local.request(method, path, params=params, **rest)
+
+    @asynccontextmanager
+    async def stream(self, path: str, *, params: Mapping[str, str], silence: float) -> AsyncIterator[Any]:
+        refusal = self._check(path)
+        if refusal is not None:
+            yield refusal, None
+            return
+        about = f"{path} {params.get('fieldSelector', '')}".strip()
+        self.streams[about] += 1
+        try:
+            async with self._local.stream(path, params=params, silence=silence) as (answer, lines):
+                yield answer, self._until_cut(lines)
+        finally:
+            self.streams[about] -= 1
+
+    async def _until_cut(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        cut = asyncio.ensure_future(self.cut.wait())
+        try:
+            while True:
+                line = asyncio.ensure_future(anext(lines))
+                try:
+                    await asyncio.wait({line, cut}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not line.done():
+                        line.cancel()
+                        await asyncio.wait({line})
+                if cut.done():
+                    raise ConnectionError("connection reset")
+                if isinstance(line.exception(), StopAsyncIteration):
+                    return
+                yield line.result()
+        finally:
+            cut.cancel()
+
+    def watches(self, plural: str) -> list[str]:
+        """Return the open watches of single objects of a kind."""
+        return [about for about, count in self.streams.items() if count and f"/{plural} metadata.name" in about]
+
+
+class World:
+    """A cluster and a daemon on it."""
+
+    def __init__(self, **settings: Any) -> None:
+        chance = random.Random(1)
+        now = loop_clock(datetime(2026, 1, 5, tzinfo=UTC))
+        self.cluster = DevCluster(now=now, chance=chance)
+        self.api = self.cluster.api
+        self.wire = Wire(LocalTransport(self.api))
+        self.doors = Doors()
+        registry = Registry([Installed(self.doors.scaler())])  # type: ignore[list-item]
+        usual = Settings(external_metrics=None, telemetry=None, health=None, reconciles=3, **settings)
+        self.daemon = Daemon(usual, registry, Client(self.wire), now=now, chance=chance)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        tasks = [asyncio.create_task(self.cluster.run()), asyncio.create_task(self.daemon.run())]
+        try:
+            await asyncio.sleep(1)
+            yield self
+            for task in tasks:
+                assert not task.done(), task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- a person with kubectl --------------------------------------------------------------------------------------
+
+    def do(self, method: str, path: str, body: Any = None) -> Any:
+        content = MERGE if method == "PATCH" else "application/json"
+        answer = self.api.answer(Request(method, path, {}, body, content))
+        assert answer.status < 300 or (method, answer.status) == ("GET", 404), answer.body
+        return answer.body
+
+    def put(self, api: str, plural: str, name: str, *, namespace: str = SPACE, **content: Any) -> None:
+        place = f"/{api}/namespaces/{namespace}/{plural}" if namespace else f"/{api}/{plural}"
+        if (
+            "metadata" in self.do("GET", f"{place}/{name}")
+            and self.do("GET", f"{place}/{name}").get("kind") != "Status"
+        ):
+            self.do("PATCH", f"{place}/{name}", content)
+        else:
+            kind = self.api.route(place).kind.resource
+            metadata = {"name": name, **content.pop("metadata", {})}
+            self.do("POST", place, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content})
+
+    def secret(self, name: str, *, namespace: str = SPACE, **values: str | None) -> None:
+        data = {
+            key: value if value is None else base64.b64encode(value.encode()).decode() for key, value in values.items()
+        }
+        self.put("api/v1", "secrets", name, namespace=namespace, data=data)
+
+    def config_map(self, name: str, **values: str) -> None:
+        self.put("api/v1", "configmaps", name, data=values)
+
+    def authentication(self, name: str, *, of_cluster: bool = False, **spec: Any) -> None:
+        plural, namespace = ("clustertriggerauthentications", "") if of_cluster else ("triggerauthentications", SPACE)
+        self.put("apis/keda.sh/v1alpha1", plural, name, namespace=namespace, spec=spec)
+
+    def deploy(self, name: str, **pod: Any) -> None:
+        labels = {"app": name}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}], **pod}}
+        spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+        self.put("apis/apps/v1", "deployments", name, spec=spec)
+
+    def scale(self, name: str, *triggers: dict[str, Any], **spec: Any) -> None:
+        made = {"scaleTargetRef": {"name": name}, "triggers": list(triggers), **spec}
+        self.put("apis/keda.sh/v1alpha1", "scaledobjects", name, spec=made)
+
+    def delete(self, api: str, plural: str, name: str, *, namespace: str = SPACE) -> None:
+        self.do("DELETE", f"/{api}/namespaces/{namespace}/{plural}/{name}")
+
+    # --- what there is to see ---------------------------------------------------------------------------------------
+
+    def status(self, name: str) -> dict[str, Any]:
+        found = self.do("GET", f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledobjects/{name}")
+        return dict(found.get("status") or {})
+
+    def ready(self, name: str) -> tuple[str, str]:
+        conditions = self.status(name).get("conditions") or []
+        found = next((c for c in conditions if c["type"] == "Ready"), {"status": "", "message": ""})
+        return found["status"], found["message"]
+
+    def replicas(self, name: str) -> int:
+        found = self.do("GET", f"/apis/apps/v1/namespaces/{SPACE}/deployments/{name}")
+        return int(found["spec"]["replicas"])
+
+    def users(self, name: str, *, of_cluster: bool = False) -> str | None:
+        place = "clustertriggerauthentications" if of_cluster else f"namespaces/{SPACE}/triggerauthentications"
+        found = self.do("GET", f"/apis/keda.sh/v1alpha1/{place}/{name}")
+        return (found.get("status") or {}).get("scaledobjects")
+
+    def trigger(self, name: str, index: int = 0) -> Any:
+        return self.daemon.live[SPACE, name].triggers[index]
+
+
+def door(name: str, *, auth: str = "", kind: str = "", **metadata: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "door", "metadata": {"door": name, **metadata}}
+    if auth:
+        found["authenticationRef"] = {"name": auth} | ({"kind": kind} if kind else {})
+    return found
+
+
+def ref(name: str, key: str = "password", parameter: str = "password") -> list[dict[str, str]]:
+    return [{"parameter": parameter, "name": name, "key": key}]
+
+
+async def test_a_rotated_secret_rebuilds_the_triggers_that_use_it_and_no_other() -> None:
+    async with World().running() as world:
+        world.deploy("app")
+        world.deploy("other")
+        world.secret("mine", password="old", unused=CANARY)
+        world.secret("theirs", password="theirs")
+        world.authentication("mine", secretTargetRef=ref("mine"))
+        world.authentication("theirs", secretTargetRef=ref("theirs"))
+        world.scale("app", door("a", auth="mine"), door("b", auth="theirs"), door("c"))
+        world.scale("other", door("d", auth="theirs"))
+        await asyncio.sleep(2)
+        assert world.doors.passwords == {"a": "old", "b": "theirs", "c": "", "d": "theirs"}
+        assert world.ready("app")[0] == world.ready("other")[0] == "True"
+        before = [world.trigger("app", index) for index in range(3)] + [world.trigger("other")]
+        world.secret("mine", password="new")
+        await asyncio.sleep(1)
+        after = [world.trigger("app", index) for index in range(3)] + [world.trigger("other")]
+        assert [one is other for one, other in zip(before, after, strict=True)] == [False, True, True, True]
+        assert world.doors.passwords["a"] == "new"
+        assert world.doors.opened == {"a": 2, "b": 1, "c": 1, "d": 1}
+        assert world.doors.closed == {"a": 1}
+        # What nobody uses of a Secret changes nothing, and is not kept.
+        world.secret("mine", unused="x")
+        await asyncio.sleep(1)
+        assert world.doors.opened["a"] == 2
+
+
+async def test_one_watch_serves_all_who_use_a_secret_and_ends_with_the_last() -> None:
+    async with World().running() as world:
+        world.secret("shared", password="p", other="o")
+        world.authentication("one", secretTargetRef=ref("shared"))
+        world.authentication("two", secretTargetRef=ref("shared", key="other"))
+        for name in ("a", "b", "c"):
+            world.deploy(name)
+            world.scale(name, door(name, auth="two" if name == "c" else "one"))
+            await asyncio.sleep(1)
+        assert world.doors.passwords == {"a": "p", "b": "p", "c": "o"}
+        assert world.doors.opened == {"a": 1, "b": 1, "c": 1}, "reading one more key disturbs nobody"
+        assert len(world.wire.watches("secrets")) == 1
+        for name in ("a", "b"):
+            world.delete("apis/keda.sh/v1alpha1", "scaledobjects", name)
+            await asyncio.sleep(1)
+            assert len(world.wire.watches("secrets")) == 1
+        world.scale("c", door("c", password="plain"))
+        await asyncio.sleep(1)
+        assert world.wire.watches("secrets") == []
+        assert world.doors.passwords["c"] == "plain"
+
+
+async def test_bytes_that_are_no_text_reach_the_trigger_whole() -> None:
+    keytab = b"\x05\x02\xff\x00"
+    async with World().running() as world:
+        world.deploy("app")
+        world.put("api/v1", "secrets", "mine", data={"password": base64.b64encode(keytab).decode()})
+        world.authentication("mine", secretTargetRef=ref("mine"))
+        world.scale("app", door("a", auth="mine"))
+        await asyncio.sleep(2)
+        assert world.doors.passwords["a"].encode(errors="surrogateescape") == keytab
+
+
+async def test_a_steady_cluster_is_asked_nothing() -> None:
+    async with World().running() as world:
+        world.deploy("app", containers=[{"name": "c", "env": [{"name": "P", "value": "p"}]}])
+        world.secret("s", password="p")
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.scale("app", door("a", auth="auth"), door("b", passwordFromEnv="P"))
+        # The HPA controller looks for the first time within 15 s, and our status says what it found.
+        await asyncio.sleep(20)
+        assert world.doors.passwords == {"a": "p", "b": "p"}
+        world.wire.calls.clear()
+        await asyncio.sleep(250)
+        assert world.wire.calls == []
+
+
+@pytest.mark.parametrize("missing", ["authentication", "secret", "key"])
+async def test_what_is_missing_is_named_and_recovers_when_it_comes(missing: str) -> None:
+    async with World().running() as world:
+        world.deploy("app")
+        world.deploy("other")
+        if missing != "authentication":
+            world.authentication("auth", secretTargetRef=ref("s"))
+        if missing != "secret":
+            world.secret("s", **({"wrong": "x"} if missing == "key" else {"password": "p"}))
+        world.scale("app", door("a", auth="auth"))
+        world.scale("other", door("b"))
+        await asyncio.sleep(2)
+        status, message = world.ready("app")
+        assert status == "False"
+        expected = {
+            "authentication": f"TriggerAuthentication {SPACE}/auth does not exist",
+            "secret": f"Secret {SPACE}/s does not exist",
+            "key": f"Secret {SPACE}/s has no key 'password'",
+        }
+        assert expected[missing] in message
+        assert message.startswith("triggers[0] (door)")
+        assert (world.replicas("app"), world.doors.opened["a"]) == (0, 0), "never asked without credentials"
+        assert (world.replicas("other"), world.ready("other")[0]) == (1, "True"), "the others go on"
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.secret("s", password="p")
+        await asyncio.sleep(2)
+        assert world.ready("app")[0] == "True"
+        assert world.doors.passwords["a"] == "p"
+
+
+@pytest.mark.parametrize("gone", ["authentication", "secret", "key"])
+async def test_what_is_taken_away_is_named_and_replicas_are_held(gone: str) -> None:
+    async with World().running() as world:
+        world.deploy("app")
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.secret("s", password="p", rest="x")
+        world.scale("app", door("a", auth="auth"))
+        await asyncio.sleep(2)
+        assert world.replicas("app") == 1
+        match gone:
+            case "authentication":
+                world.delete("apis/keda.sh/v1alpha1", "triggerauthentications", "auth")
+            case "secret":
+                world.delete("api/v1", "secrets", "s")
+            case _:
+                world.secret("s", password=None)
+        await asyncio.sleep(2)
+        assert world.ready("app")[0] == "False"
+        assert ("has no key" if gone == "key" else "does not exist") in world.ready("app")[1]
+        await asyncio.sleep(600)
+        assert world.replicas("app") == 1
+        with pytest.raises(MetricUnavailableError, match=r"triggers\[0\] \(door\)"):
+            await read_metric(world.daemon.live, SPACE, "app", "s0-door-a")
+
+
+async def test_a_refusal_is_named_and_ends_by_itself() -> None:
+    async with World().running() as world:
+        world.wire.refused = ("/secrets",)
+        world.deploy("app")
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.secret("s", password="p")
+        world.scale("app", door("a", auth="auth"), door("b"))
+        await asyncio.sleep(5)
+        assert world.ready("app")[0] == "False"
+        assert "is forbidden: not you; allow the daemon's ServiceAccount to list and watch it" in world.ready("app")[1]
+        assert world.replicas("app") == 1, "the other trigger goes on"
+        world.wire.refused = ()
+        await asyncio.sleep(60)
+        assert (world.ready("app")[0], world.doors.passwords["a"]) == ("True", "p")
+
+
+async def test_while_the_api_server_cannot_be_reached_what_was_read_stays_known() -> None:
+    async with World().running() as world:
+        world.deploy("app")
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.secret("s", password="p")
+        world.scale("app", door("a", auth="auth"))
+        await asyncio.sleep(2)
+        before = world.trigger("app")
+        world.wire.cut.set()
+        await asyncio.sleep(900)
+        assert world.trigger("app") is before
+        assert (await read_metric(world.daemon.live, SPACE, "app", "s0-door-a")).value == "1"
+        world.wire.cut.clear()
+        world.secret("s", password="new")
+        await asyncio.sleep(60)
+        assert world.doors.passwords["a"] == "new"
+        assert world.doors.opened["a"] == 2
+
+
+async def test_a_short_refusal_of_what_was_read_costs_nothing_and_a_lasting_one_is_named() -> None:
+    async with World().running() as world:
+        world.deploy("app")
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.secret("s", password="p")
+        world.scale("app", door("a", auth="auth"))
+        await asyncio.sleep(2)
+        before = world.trigger("app")
+
+        async def reconnect(refused: tuple[str, ...]) -> None:
+            world.wire.cut.set()
+            await asyncio.sleep(0.1)
+            world.wire.refused = refused
+            world.wire.cut.clear()
+
+        await reconnect(("/secrets",))
+        await asyncio.sleep(10)
+        world.wire.refused = ()
+        await asyncio.sleep(60)
+        assert world.trigger("app") is before
+        assert len(world.wire.watches("secrets")) == 1
+        await reconnect(("/secrets",))
+        await asyncio.sleep(120)
+        assert "is forbidden" in world.ready("app")[1]
+        assert world.replicas("app") == 1
+
+
+async def test_until_a_secret_was_read_its_trigger_is_neither_failing_nor_inactive() -> None:
+    async with World().running() as world:
+        world.deploy("app")
+        world.do("PATCH", f"/apis/apps/v1/namespaces/{SPACE}/deployments/app", {"spec": {"replicas": 3}})
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.secret("s", password="p")
+        held = asyncio.Event()
+        request = world.wire.request
+
+        async def slow(method: str, path: str, **rest: Any) -> Response:
+            if path.endswith("/secrets"):
+                await held.wait()
+            return await request(method, path, **rest)
+
+        world.wire.request = slow  # type: ignore[method-assign]  the wire is the test's own
+        world.scale("app", door("a", auth="auth"), door("b"), cooldownPeriod=0)
+        await asyncio.sleep(20)
+        assert not isinstance(world.trigger("app"), LiveTrigger)
+        assert (world.status("app"), world.replicas("app")) == ({}, 3)
+        with pytest.raises(MetricUnavailableError, match="not been read yet"):
+            await read_metric(world.daemon.live, SPACE, "app", "s0-door-a")
+        held.set()
+        await asyncio.sleep(1)
+        assert world.ready("app")[0] == "True"
+        assert world.doors.passwords["a"] == "p"
+
+
+async def test_the_environment_of_the_target() -> None:
+    async with World().running() as world:
+        env = [
+            {"name": "USER", "value": "u"},
+            {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "word"}}},
+            {"name": "URL", "value": "amqp://$(USER):$(WORD)@$(Q_host)"},
+        ]
+        source = [{"prefix": "Q_", "configMapRef": {"name": "c"}}]
+        containers = [{"name": "side"}, {"name": "web", "env": env, "envFrom": source}]
+        world.deploy("app", containers=containers)
+        world.secret("s", word="w")
+        world.config_map("c", host="h")
+        world.scale(
+            "app",
+            door("a", passwordFromEnv="URL"),
+            door("b", passwordFromEnv="USER"),
+            scaleTargetRef={"name": "app", "envSourceContainerName": "web"},
+        )
+        await asyncio.sleep(2)
+        assert world.doors.passwords == {"a": "amqp://u:w@h", "b": "u"}
+        unaffected = world.trigger("app", 1)
+        world.config_map("c", host="elsewhere")
+        await asyncio.sleep(1)
+        assert world.doors.passwords["a"] == "amqp://u:w@elsewhere"
+        assert world.trigger("app", 1) is unaffected
+        # The template itself: only who reads differently is rebuilt, and a change of anything else is not read.
+        affected = world.trigger("app", 0)
+        env[0]["value"] = "v"
+        world.deploy("app", containers=[{"name": "side"}, {"name": "web", "env": env, "envFrom": source}])
+        await asyncio.sleep(1)
+        assert world.doors.passwords == {"a": "amqp://v:w@elsewhere", "b": "v"}
+        assert world.trigger("app", 0) is not affected
+        world.wire.calls.clear()
+        world.deploy("app", containers=[{"name": "side", "image": "2"}, {"name": "web", "env": env, "envFrom": source}])
+        await asyncio.sleep(5)
+        assert not [call for call in world.wire.calls if call.endswith("/deployments/app")]
+        world.deploy("app", containers=[{"name": "side"}])
+        await asyncio.sleep(1)
+        assert "no container 'web'" in world.ready("app")[1]
+
+
+async def test_a_template_that_may_not_be_read_is_named() -> None:
+    async with World().running() as world:
+        world.wire.refused = ("/deployments/app",)
+        world.deploy("app", containers=[{"name": "c", "env": [{"name": "P", "value": "p"}]}])
+        world.scale("app", door("a", passwordFromEnv="P"))
+        await asyncio.sleep(5)
+        assert "allow the daemon's ServiceAccount to get it" in world.ready("app")[1]
+        world.wire.refused = ()
+        await asyncio.sleep(60)
+        assert world.doors.passwords == {"a": "p"}
+
+
+async def test_any_kind_of_target_with_pods_at_its_template_and_no_other() -> None:
+    async with World().running() as world:
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        version = {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "schema": {"openAPIV3Schema": schema},
+            "subresources": {"scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
+        }
+        names = {"plural": "lamps", "kind": "Lamp"}
+        crd = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+        place = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        world.do("POST", place, {"metadata": {"name": "lamps.example.com"}, "spec": crd})
+        target = {"apiVersion": "example.com/v1", "kind": "Lamp"}
+        pod = {"containers": [{"name": "c", "env": [{"name": "P", "value": "p"}]}]}
+        world.put("apis/example.com/v1", "lamps", "lit", spec={"replicas": 0, "template": {"spec": pod}})
+        world.put("apis/example.com/v1", "lamps", "bare", spec={"replicas": 0})
+        world.put("apis/example.com/v1", "lamps", "odd", spec={"replicas": 0, "template": {"spec": {"containers": 7}}})
+        for name in ("lit", "bare", "odd"):
+            world.scale(name, door(name, passwordFromEnv="P"), scaleTargetRef={"name": name, **target})
+        await asyncio.sleep(2)
+        assert world.doors.passwords == {"lit": "p"}
+        assert "Lamp default/bare has no spec.template.spec" in world.ready("bare")[1]
+        assert "Lamp default/odd: spec.template.spec: containers" in world.ready("odd")[1]
+        # Nobody tells of a change of these: it is found when the object is looked at.
+        pod["containers"][0]["env"][0]["value"] = "other"  # type: ignore[index]  a list of containers
+        world.put("apis/example.com/v1", "lamps", "lit", spec={"replicas": 1, "template": {"spec": pod}})
+        await asyncio.sleep(120)
+        assert world.doors.passwords == {"lit": "other"}
+
+
+async def test_the_role_of_the_workload_follows_its_service_account() -> None:
+    async with World().running() as world:
+        world.deploy("app", serviceAccountName="worker")
+        role = {"eks.amazonaws.com/role-arn": "arn:1"}
+        world.put("api/v1", "serviceaccounts", "worker", metadata={"annotations": role})
+        world.authentication("auth", podIdentity={"provider": "aws", "identityOwner": "workload"})
+        world.scale("app", door("a", auth="auth"))
+        await asyncio.sleep(2)
+        assert world.doors.identities == {"a": PodIdentity("aws", role_arn="arn:1")}
+        assert len(world.wire.watches("serviceaccounts")) == 1
+
+
+async def test_cluster_authentications_and_who_uses_them() -> None:
+    async with World(cluster_object_namespace="kube-system").running() as world:
+        world.secret("s", password="cluster's", namespace="kube-system")
+        world.secret("s", password="mine")
+        world.authentication("auth", of_cluster=True, secretTargetRef=ref("s"))
+        world.authentication("auth", secretTargetRef=ref("s"))
+        for name in ("b", "a"):
+            world.deploy(name)
+            world.scale(name, door(name, auth="auth", kind="ClusterTriggerAuthentication"), door("x", auth="auth"))
+        await asyncio.sleep(2)
+        assert world.doors.passwords["a"] == "cluster's"
+        assert world.doors.passwords["x"] == "mine"
+        assert (world.users("auth", of_cluster=True), world.users("auth")) == ("a,b", "a,b")
+        assert world.status("a")["authenticationsTypes"] == "auth"
+        world.scale("b", door("b"))
+        await asyncio.sleep(1)
+        assert world.users("auth") == "a"
+        place = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/triggerauthentications/auth"
+        world.do("PATCH", f"{place}/status", {"status": {"scaledobjects": "stranger,a", "scaledjobs": "job"}})
+        await asyncio.sleep(1)
+        assert world.users("auth") == "a"
+        world.delete("apis/keda.sh/v1alpha1", "scaledobjects", "a")
+        await asyncio.sleep(1)
+        assert world.users("auth") is None
+        assert world.do("GET", place)["status"] == {"scaledjobs": "job"}
+
+
+async def test_names_that_another_daemon_may_have_written_stay() -> None:
+    async with World(watch_label_selector="!elsewhere").running() as world:
+        world.deploy("app")
+        world.authentication("auth", secretTargetRef=ref("s"))
+        place = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/triggerauthentications/auth"
+        world.do("PATCH", f"{place}/status", {"status": {"scaledobjects": "theirs"}})
+        world.scale("app", door("a", auth="auth"))
+        await asyncio.sleep(1)
+        assert world.users("auth") == "app,theirs"
+        world.delete("apis/keda.sh/v1alpha1", "scaledobjects", "app")
+        await asyncio.sleep(1)
+        assert world.users("auth") == "theirs"
+
+
+async def test_restricted_to_the_secrets_of_one_namespace() -> None:
+    async with World(restrict_secret_access=True, cluster_object_namespace="keda").running() as world:
+        env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}}]
+        world.deploy("app", containers=[{"name": "c", "env": env}])
+        for namespace in (SPACE, "keda"):
+            world.secret("s", password="p", namespace=namespace)
+        world.authentication("auth", secretTargetRef=ref("s"))
+        world.authentication("auth", of_cluster=True, secretTargetRef=ref("s"))
+        world.scale(
+            "app",
+            door("a", auth="auth"),
+            door("b", passwordFromEnv="P"),
+            door("c", auth="auth", kind="ClusterTriggerAuthentication"),
+        )
+        await asyncio.sleep(2)
+        message = world.ready("app")[1]
+        assert message.count(f"Secret {SPACE}/s may not be read: KEDA_RESTRICT_SECRET_ACCESS allows only") == 2
+        assert world.doors.passwords == {"c": "p"}
+        assert [about for about in world.wire.watches("secrets") if SPACE in about] == []
+
+
+async def test_no_secret_shows_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    with structlog.testing.capture_logs() as logged:
+        async with World().running() as world:
+            env = [{"name": "P", "value": CANARY}]
+            world.deploy("app", containers=[{"name": "c", "env": env}])
+            world.secret("s", password=CANARY)
+            world.config_map("c", password=CANARY)
+            world.authentication(
+                "auth",
+                secretTargetRef=ref("s"),
+                configMapTargetRef=ref("c", parameter="other"),
+                env=[{"parameter": "more", "name": "P"}],
+            )
+            world.scale("app", door("a", auth="auth"), door("b", passwordFromEnv="P"), door("c", auth="auth", x="y"))
+            await asyncio.sleep(2)
+            assert world.doors.passwords == {"a": CANARY, "b": CANARY, "c": CANARY}
+            world.scale("app", door("a", auth="auth"), {"type": "nothing", "metadata": {}, **AUTH_REF})
+            await asyncio.sleep(2)
+            world.delete("api/v1", "secrets", "s")
+            await asyncio.sleep(40)
+            live = world.daemon.live[SPACE, "app"]
+            written = [world.do("GET", f"/apis/{path}") for path in ("keda.sh/v1alpha1/scaledobjects", EVENTS, HPAS)]
+            shown = [repr(live), *map(repr, live.described), *map(repr, written), repr(logged), *capsys.readouterr()]
+    assert logged
+    assert [text for text in shown if CANARY in text] == []
+
+
+AUTH_REF = {"authenticationRef": {"name": "auth"}}
+EVENTS = "events.k8s.io/v1/events"
+HPAS = "autoscaling/v2/horizontalpodautoscalers"
