@@ -40,7 +40,7 @@ class Mutation:
     change: Change
     rules: tuple[str, ...]
     first: int = 0
-    seeds: int = 60
+    seeds: int = 200
 
     @contextmanager
     def put_in(self) -> Iterator[None]:
@@ -206,7 +206,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "outlives-its-lease": Mutation(Lease, "_conclude", _outlives_its_lease, ("one writer",)),
     "ignores-conflicts": Mutation(Targets, "set", _ignores_conflicts, ("bounds", "activation")),
     "keeps-the-old-hpa": Mutation(hpa.hpa, "differs", _keeps_the_old_hpa, ("bounds",)),
-    "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("activation", "status", "converged")),
+    "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("converged", "prompt", "steady")),
     "restores-nothing": Mutation(ScaledObjects, "_restore", _restores_nothing, ("restored",)),
     "records-the-original-late": Mutation(ScaledObjects, "_record_original", _records_the_original_late, ("restored",)),
 }
