@@ -219,7 +219,8 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
     documents = []
     for number in range(count):
         name = f"m{number}"
-        documents += [world.deployment(name), world.scaled_object(name, source.trigger(name), cooldownPeriod=300)]
+        scaled = world.scaled_object(name, source.trigger(name), cooldownPeriod=300, pollingInterval=2)
+        documents += [world.deployment(name), scaled]
     world.apply(*documents)
     with started(world.cluster, tmp_path) as daemon:
 
@@ -231,8 +232,7 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
 
         # Not more often: reading 200 objects would keep the source, which is in this process, from answering.
         world.until(settled, "all are ready", seconds=90, every=3)
-        time.sleep(10)
-        before = ours(world.cluster)
+        before = quiet(world)
         asked = source.asked.copy()
         # However slow this machine is at the moment: ten polls of each object.
         world.until(
@@ -245,6 +245,19 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
         changed = {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
         assert changed == {}
         assert "Traceback" not in daemon.said()
+
+
+def quiet(world: World) -> dict[tuple[str, str, str], float]:
+    """Return the writes so far, once all that came of making the objects has been written, events included."""
+    counts = ours(world.cluster)
+
+    def nothing_new() -> bool:
+        nonlocal counts
+        before, counts = counts, ours(world.cluster)
+        return before == counts
+
+    world.until(nothing_new, "nothing is written for a while", seconds=120, every=10)
+    return counts
 
 
 def conditions(found: dict[str, dict[str, list[dict[str, str]]]]) -> list[dict[str, str]]:
