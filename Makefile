@@ -8,7 +8,7 @@ TRY     = $(VENV)/try
 
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help test check static unit format crds docs screenshot requirements run demo servers controlplane bench clean
+.PHONY: help test check static unit format crds docs screenshot requirements run demo servers controlplane bench soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ demo: $(STAMP) servers
 ## make test       everything: static checks and all tests
 test: static servers controlplane
 	@$(BIN)/python -m pytest -q tests/decide --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3
 
 # Real servers for tests, from the system's packages: each program, and the package that has it.
 servers:
@@ -52,6 +52,10 @@ controlplane: $(STAMP)
 ## make bench      measure it on a real control plane, and write what docs/performance.md shows
 bench: $(STAMP) controlplane
 	@$(BIN)/python -m tests.bench
+
+## make soak       play SEEDS=100000 scenarios on all cores, to the first that fails
+soak: $(STAMP)
+	@$(BIN)/python -m tests.scenarios.soak $(or $(SEEDS),100000) $(or $(FIRST),0)
 
 ## make check      the quick half: format, lint, types, imports, unit tests
 check: static unit

@@ -154,12 +154,12 @@ class Daemon:
             for resource, store in self._stores.items()
             for namespace in self._namespaces_of(resource)
         ]
-        self._recorder = Recorder(client, now=now, instance=socket.gethostname())
+        self._recorder = Recorder(client, now=now, instance=socket.gethostname(), chance=self._chance)
         self._term_over = asyncio.Event()
         self._lease = Lease(
             client,
             namespace=settings.namespace,
-            identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+            identity=f"{socket.gethostname()}_{uuid.UUID(int=self._chance.getrandbits(128), version=4)}",
             now=now,
             leadership=settings.leadership,
             changed=lambda _: self._term_over.set(),

@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Final
 
 _BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
@@ -59,6 +59,7 @@ class Quantity:
         return _round_up(self.value)
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Quantity:
     """Return the quantity that a text stands for, keeping the text; raise `QuantityError` if it is none.
 
@@ -139,6 +140,8 @@ def format_metric(value: float) -> str:
     """Return a metric's value as quantity text, whole or in thousandths: quick, and read by every client."""
     if not math.isfinite(value) or value <= 0:
         return "0"
+    if (whole := int(value)) == value:
+        return str(whole)
     thousandths = round(Fraction(f"{value:.3f}") * 1000)
     whole, rest = divmod(thousandths, 1000)
     return f"{thousandths}m" if rest else str(whole)

@@ -1,10 +1,15 @@
-"""What all tests share: one real control plane for each test process that needs one, and patience."""
+"""What all tests share: one real control plane for each test process that needs one, and patience.
+
+How they are shared out over processes: a file's tests go to one; scenarios have nothing to share and go anywhere.
+"""
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.daemon import install
@@ -21,3 +26,15 @@ def control_plane() -> Iterator[Cluster]:
     with Cluster(f"e2e-{worker}-{os.getpid()}", hpa_sync="1s") as cluster:
         install(cluster)
         yield cluster
+
+
+class Scheduling(LoadFileScheduling):
+    """By file, but scenarios one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/scenarios/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Return what shares out the tests (a hook of pytest-xdist)."""
+    return Scheduling(config, log)

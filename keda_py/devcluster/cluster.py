@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import structlog
 
-from keda_py.api.crd import KINDS, definition
+from keda_py.api.crd import KINDS, Kind, definition
 from keda_py.devcluster.api import Api, Request
 from keda_py.devcluster.autoscaler import SYNC_SECONDS, Autoscaler, MetricError
 from keda_py.devcluster.controller import Workloads
@@ -55,7 +56,7 @@ class DevCluster:
         self.kubelet = Kubelet(self.api, chance=chance, processes=processes)
         for kind in KINDS:
             path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            answer = self.api.answer(Request("POST", path, body=definition(kind)))
+            answer = self.api.answer(Request("POST", path, body=_definition(kind)))
             if answer.status not in (201, 409):
                 raise RuntimeError(answer.body["message"])
 
@@ -81,12 +82,9 @@ class DevCluster:
         """Delete events after an hour, as the API server does."""
         place = ("events.k8s.io", "events")
         while True:
-            before = (
-                len(self.store.items(place)),
-                {(e["metadata"]["namespace"], e["metadata"]["name"]) for e in self.store.items(place)},
-            )
+            before = [(e["metadata"]["namespace"], e["metadata"]["name"]) for e in self.store.items(place)]
             await asyncio.sleep(EVENT_SECONDS)
-            for name in before[1]:
+            for name in before:
                 if self.store.get(place, name) is not None:
                     self.store.remove(place, name)
 
@@ -108,6 +106,12 @@ class DevCluster:
         whole.touch(mode=0o600)
         whole.write_bytes(orjson.dumps(self.store.dump()))
         whole.replace(self._file)
+
+
+@cache
+def _definition(kind: Kind) -> dict[str, Any]:
+    """Return a kind's CRD, made once: it takes longer to make than a cluster to start."""
+    return definition(kind)
 
 
 def _load(store: Store, file: Path) -> None:

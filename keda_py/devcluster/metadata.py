@@ -37,8 +37,12 @@ _VALUE_WORDS: Final = (
 )
 
 
-def problems(metadata: Mapping[str, Any], *, is_label: bool) -> Iterator[Cause]:
-    """Yield what is not allowed; `is_label`: whether the kind's names are no more than DNS labels."""
+def problems(metadata: Mapping[str, Any], *, is_label: bool, custom: bool) -> Iterator[Cause]:
+    """Yield what is not allowed.
+
+    `is_label`: whether the kind's names are no more than DNS labels. `custom`: whether a CRD defines it; finalizers of
+    built-in kinds are held to more (kubernetes pkg/apis/core/validation), KEDA's own would not do for them.
+    """
     name = metadata.get("name") or ""
     longest, allowed, words = (
         (_LONGEST_LABEL, _LABEL, _LABEL_WORDS) if is_label else (_LONGEST_SUBDOMAIN, _SUBDOMAIN, _SUBDOMAIN_WORDS)
@@ -54,7 +58,8 @@ def problems(metadata: Mapping[str, Any], *, is_label: bool) -> Iterator[Cause]:
     for key in metadata.get("annotations") or {}:
         yield from _key("metadata.annotations", key)
     for index, finalizer in enumerate(metadata.get("finalizers") or []):
-        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        yield from _key("metadata.finalizers", finalizer)
+        if not custom and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             said = "name is neither a standard finalizer name nor is it fully qualified"
             yield f"metadata.finalizers[{index}]", f'Invalid value: "{finalizer}": {said}'
 

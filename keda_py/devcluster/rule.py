@@ -218,7 +218,7 @@ def _content(found: Object) -> Object:
 
 
 def _problems(kind: Kind, found: Object) -> list[tuple[str, str]]:
-    return list(words.problems(found["metadata"], is_label=kind.place in _DNS_LABELS))
+    return list(words.problems(found["metadata"], is_label=kind.place in _DNS_LABELS, custom=kind.custom))
 
 
 def checked(kind: Kind, found: Object, causes: list[tuple[str, str]]) -> Object:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from keda_py.devcluster.api import Api, Route
 from keda_py.devcluster.rule import Refusal, bad_request
 from keda_py.devcluster.selector import Matches, SelectorError
-from keda_py.devcluster.store import Change, ExpiredError, Object
+from keda_py.devcluster.store import Change, ExpiredError, Object, Place
 from keda_py.devcluster.table import table
 
 BOOKMARK_SECONDS: Final = 60.0
@@ -38,7 +39,7 @@ async def _events(api: Api, params: Mapping[str, str], view: "_View") -> AsyncGe
     until = loop.time() + float(params.get("timeoutSeconds") or LONGEST_SECONDS)
     changes: asyncio.Queue[Change] = asyncio.Queue()
     # From here on nothing is missed: what came before is in the history, what comes now in the queue.
-    end = api.store.listen(changes.put_nowait)
+    end = api.store.listen(partial(_collect, changes, view.route.kind.place))
     try:
         for event in filter(None, map(view.of, _missed(api, view.route, params.get("resourceVersion", "")))):
             yield event
@@ -57,6 +58,11 @@ async def _events(api: Api, params: Mapping[str, str], view: "_View") -> AsyncGe
         yield {"type": "ERROR", "object": Refusal(410, "Expired", str(error)).body}
     finally:
         end()
+
+
+def _collect(changes: asyncio.Queue[Change], place: Place, change: Change) -> None:
+    if change.place == place:
+        changes.put_nowait(change)
 
 
 class _View:

@@ -62,7 +62,8 @@ class Cluster:
         self.hpas = hpas
         self._wake = wake
         self._wake_authentication = wake_authentication
-        self._by_target: dict[Identity, set[Key]] = defaultdict(set)
+        # Keys in the order they came: that in which objects are woken must not depend on hashes.
+        self._by_target: dict[Identity, dict[Key, None]] = defaultdict(dict)
         self._by_authentication: dict[AuthenticationKey, set[Key]] = defaultdict(set)
         scaled_objects.on_change(self._scaled_object_changed)
         hpas.on_change(self._hpa_changed)
@@ -73,7 +74,7 @@ class Cluster:
 
     def owner_of_target(self, target: TargetRef) -> Key | None:
         """Return the object that may scale a target: of several the oldest."""
-        keys = self._by_target.get(target.identity, set())
+        keys = self._by_target.get(target.identity, {})
         alive = [(key, raw) for key in keys if (raw := self.scaled_objects.get(key)) is not None]
         if not alive:
             return None
@@ -102,7 +103,7 @@ class Cluster:
         if before != after:
             self._leave_target(before, key)
             if after is not None:
-                self._by_target[after].add(key)
+                self._by_target[after][key] = None
         self._refer(key, authentications_of(old), authentications_of(new))
         if old is None or new is None or _asked(old) != _asked(new):
             self._wake(key)
@@ -114,7 +115,7 @@ class Cluster:
                 del self._by_authentication[authentication]
         for authentication in after - before:
             self._by_authentication[authentication].add(key)
-        for authentication in before ^ after:
+        for authentication in sorted(before ^ after):
             self._wake_authentication(authentication)
 
     def _authentication_changed(
@@ -123,7 +124,7 @@ class Cluster:
         authentication = AuthenticationKey(kind, *key)
         self._wake_authentication(authentication)
         if old is None or new is None or old["spec"] != new["spec"]:
-            for user in self.users_of(authentication):
+            for user in sorted(self.users_of(authentication)):
                 self._wake(user)
 
     def _leave_target(self, target: Identity | None, key: Key) -> None:
@@ -131,7 +132,7 @@ class Cluster:
         if target is None:
             return
         rest = self._by_target[target]
-        rest.discard(key)
+        rest.pop(key, None)
         if not rest:
             del self._by_target[target]
         for other in list(rest):

@@ -11,7 +11,6 @@ wrong with an object is a value, and ends up in its conditions.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -182,8 +181,9 @@ class ScaledObjects:
     # --- deciding and acting ----------------------------------------------------------------------------------------
 
     async def _scale(self, this: _Pass) -> float:
-        wanted = deepcopy(this.raw.get("status") or {})
+        wanted = dict(this.raw.get("status") or {})
         await self._ensure_metadata(this)
+        await self._record_original(this)
         hpa_problem = await self._hpas.ensure(this.scaled_object, this.raw, this.live, this.target)
         combined = combine(this.live.states())
         this.live.memory = memory = self._remember(this, combined)
@@ -277,6 +277,13 @@ class ScaledObjects:
             # The HPA copies the labels: it is made of the object as it is now, not as it was.
             this.scaled_object = ScaledObject.parse(this.raw)
 
+    async def _record_original(self, this: _Pass) -> None:
+        """Write down what the target is to get back, before we or its HPA change it: we may not live to do it later."""
+        persisted = this.raw.get("status") or {}
+        if this.scaled_object.spec.restores and "originalReplicaCount" not in persisted:
+            await self._cluster.patch_status(this.raw, {"originalReplicaCount": this.scale.replicas})
+            this.raw = {**this.raw, "status": {**persisted, "originalReplicaCount": this.scale.replicas}}
+
     def _describe(self, this: _Pass, wanted: dict[str, Any], combined: Combined) -> None:
         """Fill in what the status says besides conditions."""
         names = [name for trigger in this.live.working() for name in trigger.external_names]
@@ -325,7 +332,7 @@ class ScaledObjects:
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
         if not self._owns(key):
             return None
-        await self._write(raw, live, deepcopy(raw.get("status") or {}), report.unusable(problem))
+        await self._write(raw, live, dict(raw.get("status") or {}), report.unusable(problem))
         return 30.0
 
     def _tell_of_conditions(self, raw: dict[str, Any], old: Any, changes: Iterable[Condition]) -> None:

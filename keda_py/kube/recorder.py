@@ -5,7 +5,7 @@ of the same object is sent once in a while only.
 """
 
 import asyncio
-import uuid
+import random
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -28,10 +28,11 @@ LONGEST_NOTE: Final = 1024
 class Recorder:
     """Takes events at once, and sends them while `run` runs."""
 
-    def __init__(self, client: Client, *, now: Callable[[], datetime], instance: str) -> None:
+    def __init__(self, client: Client, *, now: Callable[[], datetime], instance: str, chance: random.Random) -> None:
         self._client = client
         self._now = now
         self._instance = instance
+        self._chance = chance
         self._waiting: deque[dict[str, Any]] = deque(maxlen=WAITING)
         self._told: OrderedDict[tuple[str, str, str], float] = OrderedDict()
         self._wake = asyncio.Event()
@@ -67,7 +68,7 @@ class Recorder:
             "name": metadata["name"],
             "uid": metadata["uid"],
         }
-        name = f"{metadata['name'][:200]}.{uuid.uuid4().hex[:16]}"
+        name = f"{metadata['name'][:200]}.{self._chance.getrandbits(64):016x}"
         return {
             "metadata": {"namespace": metadata["namespace"], "name": name},
             "eventTime": self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),

@@ -66,7 +66,7 @@ class SharedSource:
         self, scaler: type[Scaler[Any]], connect: Callable[[], Any], *, phase: int, chance: random.Random
     ) -> None:
         self.phase = phase
-        self.tenants: set[Tenancy] = set()
+        self.tenants: dict[Tenancy, None] = {}
         self._scaler = scaler
         self._connect = connect
         self._chance = chance
@@ -300,11 +300,11 @@ class Sources:
             self._open[digest] = (source, self._tasks.create_task(source.run(), name="source"))
         source, _ = self._open[digest]
         tenancy = Tenancy(source, lambda leaving: self._leave(digest, leaving))
-        source.tenants.add(tenancy)
+        source.tenants[tenancy] = None
         return tenancy
 
     def _leave(self, digest: bytes, tenancy: Tenancy) -> None:
-        tenancy.shared.tenants.discard(tenancy)
+        tenancy.shared.tenants.pop(tenancy, None)
         known = self._open.get(digest)
         if known is not None and known[0] is tenancy.shared and not tenancy.shared.tenants:
             del self._open[digest]

@@ -90,6 +90,16 @@ def test_metadata_that_is_not_allowed(
     assert refused.body["details"]["kind"] == "ConfigMap"
 
 
+def test_finalizers_of_custom_resources_need_no_domain(side: Side, widgets: str) -> None:
+    # KEDA's own, finalizer.keda.sh, has none either.
+    made = side.make(widgets, widget("kept") | {"metadata": {"name": "kept", "finalizers": ["plain.example"]}})
+    assert made["metadata"]["finalizers"] == ["plain.example"]
+    side.patch(f"{widgets}/kept", {"metadata": {"finalizers": None}})
+    refused = side.ask("POST", widgets, widget("other") | {"metadata": {"name": "other", "finalizers": ["a b"]}})
+    assert (refused.code, refused.reason) == (422, "Invalid")
+    assert "name part must consist of alphanumeric characters" in refused.message
+
+
 def test_bodies_that_make_no_sense(side: Side, maps: str) -> None:
     other = side.ask("POST", maps, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}})
     assert (other.code, other.reason) == (400, "BadRequest")

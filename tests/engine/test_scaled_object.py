@@ -87,7 +87,7 @@ class World:
         targets = Targets(client, Discovery(client), {DEPLOYMENTS: kept[DEPLOYMENTS]})
         policy = SecretPolicy("keda")
         resolver = Resolver(client, targets, authentications={}, policy=policy, chance=chance, wake=queue.add)
-        recorder = Recorder(client, now=self.time, instance="test")
+        recorder = Recorder(client, now=self.time, instance="test", chance=random.Random(0))
         platform = Platform(now=self.time, kubernetes=self.pods)
         async with Sources(platform, chance=chance) as sources, resolver:
             self.objects = ScaledObjects(

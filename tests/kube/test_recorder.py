@@ -1,6 +1,7 @@
 """Events: told once, in order, and never in anyone's way."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ OBJECT: dict[str, Any] = {"apiVersion": "example.com/v1", "kind": "Thing", **thi
 
 @asynccontextmanager
 async def recording(client: Client) -> AsyncIterator[Recorder]:
-    recorder = Recorder(client, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), instance="here")
+    recorder = Recorder(client, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), instance="here", chance=random.Random(0))
     task = asyncio.create_task(recorder.run())
     yield recorder
     await asyncio.sleep(0.2)
@@ -57,7 +58,7 @@ async def test_what_cannot_be_sent_is_counted_and_the_next_one_goes_on(client: C
 
 
 async def test_what_waits_is_bounded(client: Client) -> None:
-    recorder = Recorder(client, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), instance="here")
+    recorder = Recorder(client, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), instance="here", chance=random.Random(0))
     for n in range(WAITING + 7):
         recorder.normal(OBJECT, "Many", str(n))
     assert recorder.dropped == 7

@@ -1,27 +1,35 @@
-"""``python -m tests.scenarios SEED`` replays a scenario, ``FIRST COUNT`` plays many; a failure tells its story."""
+"""``python -m tests.scenarios SEED`` replays a scenario, ``FIRST COUNT`` plays many; a failure tells its story.
 
+With ``--mutation NAME`` a deliberate bug is put in (see `mutation`), and the first scenario that finds it ends the run.
+"""
+
+import argparse
 import faulthandler
 import sys
 import time
 
 import structlog
 
-from .run import run
+from .mutation import MUTATIONS
+from .run import again, run
 from .world import Violation
 
+STUCK_SECONDS = 120
 
-def main(first: int, count: int) -> int:
+
+def main(first: int, count: int, mutation: str) -> int:
     """Play scenarios; return 1 if one failed."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     began, failed = time.perf_counter(), 0
     for seed in range(first, first + count):
         # A scenario that goes round in circles in one moment would say nothing at all.
-        faulthandler.dump_traceback_later(20, exit=True)
+        faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True)
         try:
             world = run(seed)
         except Violation as violation:
             failed += 1
-            print(f"seed {seed}: {violation}\nagain: PYTHONHASHSEED=0 python -m tests.scenarios {seed}\n")
+            print(f"seed {seed}: {violation}\nagain: {again(seed, mutation)}\n")
+            if mutation:
+                break
             continue
         if count == 1:
             print("\n".join(world.story))
@@ -31,5 +39,13 @@ def main(first: int, count: int) -> int:
 
 
 if __name__ == "__main__":
-    numbers = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(numbers[0], numbers[1] if len(numbers) > 1 else 1))
+    parser = argparse.ArgumentParser(prog="python -m tests.scenarios")
+    parser.add_argument("first", type=int, help="the first seed")
+    parser.add_argument("count", type=int, nargs="?", default=1, help="how many seeds from there")
+    parser.add_argument("--mutation", choices=sorted(MUTATIONS), default="", help="a deliberate bug to be found")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    if given.mutation:
+        with MUTATIONS[given.mutation].put_in():
+            sys.exit(main(given.first, given.count, given.mutation))
+    sys.exit(main(given.first, given.count, ""))

@@ -1,9 +1,12 @@
 """What may happen in a scenario: people, sources, the network and daemons at their worst."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
+
+from keda_py.devcluster.api import Answer
 
 from .world import SPACE, World
 
@@ -11,8 +14,11 @@ NAMES: Final = ("ada", "bob", "cyd")
 QUEUES: Final = ("q1", "q2", "q3", "q4")
 ADDRESSES: Final = ("one", "two")
 FAULTS: Final = ("slow", "hangs", "fails", "lies", "dies", "surprises")
+LAG_SECONDS: Final = 8.0
 _OBJECTS: Final = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledobjects"
 _DEPLOYMENTS: Final = f"/apis/apps/v1/namespaces/{SPACE}/deployments"
+_DEPLOYMENT: Final = {"apiVersion": "apps/v1", "kind": "Deployment"}
+_SCALED_OBJECT: Final = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
 
 Action = Callable[[World, random.Random], Awaitable[None]]
 
@@ -33,6 +39,8 @@ def spec(chance: random.Random, name: str) -> dict[str, Any]:
     if chance.random() < 0.7:
         behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
         made["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": behavior}}
+    if chance.random() < 0.3:
+        made.setdefault("advanced", {})["restoreToOriginalReplicaCount"] = True
     return made
 
 
@@ -48,15 +56,20 @@ def deploy(world: World, name: str, count: int = 0) -> None:
     labels = {"app": name}
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
     made = {"replicas": count, "selector": {"matchLabels": labels}, "template": pod}
-    world.person("POST", _DEPLOYMENTS, {"metadata": {"name": name}, "spec": made})
+    world.person("POST", _DEPLOYMENTS, {**_DEPLOYMENT, "metadata": {"name": name}, "spec": made})
+
+
+def create_object(world: World, name: str, spec: dict[str, Any]) -> Answer:
+    """Make a ScaledObject."""
+    return world.person("POST", _OBJECTS, {**_SCALED_OBJECT, "metadata": {"name": name}, "spec": spec})
 
 
 async def create(world: World, chance: random.Random) -> None:
     name = chance.choice(NAMES)
     if world.deployment(name) is None:
         deploy(world, name, chance.choice([0, 0, 1, 3]))
-    made = {"metadata": {"name": name}, "spec": spec(chance, name)}
-    world.tell(f"create {name}: {world.person('POST', _OBJECTS, made).status}, {made['spec']}")
+    answer = create_object(world, name, made := spec(chance, name))
+    world.tell(f"create {name}: {answer.status}, {made}")
 
 
 async def edit(world: World, chance: random.Random) -> None:
@@ -97,6 +110,21 @@ async def change_value(world: World, chance: random.Random) -> None:
     world.truth.values[queue] = value
 
 
+async def work_comes(world: World, chance: random.Random) -> None:
+    world.tell("all queues = 60")
+    world.truth.values = dict.fromkeys(QUEUES, 60.0)
+
+
+async def end_of_work(world: World, chance: random.Random) -> None:
+    """Let work come and go, and a daemon end while its objects cool down."""
+    await work_comes(world, chance)
+    await asyncio.sleep(32.0)
+    world.tell("all queues = 0")
+    world.truth.values.clear()
+    await asyncio.sleep(chance.uniform(0.0, 32.0))
+    await chance.choice([kill, restart])(world, chance)
+
+
 async def break_queue(world: World, chance: random.Random) -> None:
     queue = chance.choice(QUEUES)
     world.truth.faults[queue] = chance.choice(FAULTS)
@@ -125,9 +153,37 @@ async def hurt_network(world: World, chance: random.Random) -> None:
 async def partition(world: World, chance: random.Random) -> None:
     running = world.alive()
     if running:
-        number = chance.choice(running).number
+        leading = [process for process in running if process.leads]
+        number = chance.choice(leading or running).number
         world.network[number].partitioned = True
         world.tell(f"daemon {number} is cut off")
+        if chance.random() < 0.5:
+            # Long enough for another to take over, and to find something to do.
+            await asyncio.sleep(20.0)
+            await work_comes(world, chance)
+            await asyncio.sleep(chance.uniform(1.0, 40.0))
+
+
+async def outage(world: World, chance: random.Random) -> None:
+    """Let the API server answer nobody for a while, in which somebody's change comes in by a watch that still works."""
+    world.tell("the API server refuses all")
+    for network in world.network.values():
+        network.refused = 1.0
+    await chance.choice([create, edit, work_comes])(world, chance)
+    await asyncio.sleep(chance.uniform(0.1, 20.0))
+    await mend_network(world, chance)
+
+
+async def race(world: World, chance: random.Random) -> None:
+    """Let a person scale a target while the daemon wakes it, which will hear of that late."""
+    name = chance.choice(NAMES)
+    for network in world.network.values():
+        network.lag = LAG_SECONDS
+    world.tell(f"watches are late, and {name} is scaled by hand")
+    await work_comes(world, chance)
+    world.person("PATCH", f"{_DEPLOYMENTS}/{name}/scale", {"spec": {"replicas": 6}})
+    await asyncio.sleep(LAG_SECONDS)
+    await mend_network(world, chance)
 
 
 async def mend_network(world: World, chance: random.Random) -> None:
@@ -162,11 +218,13 @@ async def doom(world: World, chance: random.Random) -> None:
 
 
 async def restart(world: World, chance: random.Random) -> None:
-    for process in world.alive():
+    running = world.alive()
+    for process in running:
         world.tell(f"daemon {process.number} is asked to stop")
         await process.stop()
     world.alive()
-    world.start()
+    for _ in running or [None]:
+        world.start()
 
 
 async def jump(world: World, chance: random.Random) -> None:
@@ -197,6 +255,9 @@ ACTIONS: Final[list[tuple[Action, int]]] = [
     (kill, 2),
     (doom, 2),
     (restart, 1),
+    (end_of_work, 2),
+    (outage, 2),
+    (race, 2),
     (jump, 1),
     (wait, 4),
 ]

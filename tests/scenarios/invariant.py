@@ -9,7 +9,20 @@ from typing import Any, Final
 from keda_py.decide.hpa_algorithm import by_average, highest
 from keda_py.devcluster.store import Change
 
-from .world import CONTROLLER, DEPLOYMENTS, HPAS, SCALED_OBJECTS, Violation, World, activation, replicas, said, who
+from .source import Heard
+from .world import (
+    CONTROLLER,
+    DEPLOYMENTS,
+    HPAS,
+    SCALED_OBJECTS,
+    Violation,
+    World,
+    activation,
+    replicas,
+    restores,
+    said,
+    who,
+)
 
 IN_FLIGHT_SECONDS: Final = 20.0
 """So long a pass may still act on a spec that was just replaced: its own waiting, and the watch's."""
@@ -22,7 +35,7 @@ ROUNDING: Final = timedelta(seconds=1)
 
 def watch(world: World) -> None:
     """Check every write from now on."""
-    world.observers += [_few_writes, _one_writer, _target_written, _status_written, _hpa_written]
+    world.observers += [_few_writes, _one_writer, _target_written, _restored, _status_written, _hpa_written]
 
 
 # --- at every write -------------------------------------------------------------------------------------------------
@@ -54,45 +67,69 @@ def _target_written(world: World, change: Change, writer: int) -> None:
     found = _owner(world, change.name[1])
     if found is None or writer < 0:
         return
+    if restores(found["spec"]) and "originalReplicaCount" not in (found.get("status") or {}):
+        _nothing_recorded(world, found, writer)
     if writer == CONTROLLER:
         _scaled_by_hpa(world, found, before, after)
-    elif not any(
-        _may_scale(world, found, spec, writer=writer, before=before, after=after)
-        for spec in _specs(world, change.name[1])
-    ):
-        latest = {q: world.heard.get((writer, q)) for q in _queues(found["spec"])}
+        return
+    if found["metadata"].get("deletionTimestamp"):
+        if after != found["status"].get("originalReplicaCount"):
+            raise Violation(f"restored: {change.name[1]} is set to {after} on deletion: {found['status']}")
+        world.restored.add(found["metadata"]["uid"])
+        return
+    # Any spec that it may have seen can justify what it did.
+    objections = [
+        _objection(world, found, spec, writer=writer, before=before, after=after)
+        for spec in _specs(world, change.name[1], writer)
+    ]
+    if None not in objections:
+        latest = _told(world, writer, found, found["spec"])
         raise Violation(
-            f"{change.name[1]}: {before} -> {after} by {who(writer)} at {world.now()}: {found['spec']}, heard {latest}"
+            f"{objections[-1] if objections else 'bounds: no object'}: {change.name[1]}, {before} -> {after} by "
+            f"{who(writer)} at {world.now()}: {found['spec']}, heard {latest}"
         )
+
+
+def _nothing_recorded(world: World, found: dict[str, Any], writer: int) -> None:
+    """A target that is to be restored is not touched before it is recorded what it had."""
+    if all(restores(spec) for spec in _specs(world, found["metadata"]["name"], writer)):
+        raise Violation(f"restored: {found['metadata']['name']} is scaled before it is recorded what it had")
 
 
 def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int) -> None:
     """Within the bounds of the HPA, and never down while a trigger cannot be read."""
-    hpa = world.hpa(found["metadata"]["name"])
+    name = found["metadata"]["name"]
+    hpa = world.hpa(name)
     if hpa is None or not hpa["spec"]["minReplicas"] <= after <= hpa["spec"]["maxReplicas"]:
         raise Violation(f"bounds: the HPA sets {after}")
     if after < before <= hpa["spec"]["maxReplicas"]:
-        for queue in _queues(found["spec"]):
-            told = [h for (_, q), h in world.heard.items() if q == queue and h.value is not None]
-            if not told or world.time - max(h.at for h in told) > FRESH_SECONDS:
+        # What it asks for: of an edit a daemon that is cut off knows nothing yet.
+        for queue in _metrics(hpa):
+            told = [h for (_, owner, place), h in world.heard.items() if owner == name and place.endswith(f"/{queue}")]
+            if not any(h.value is not None and world.time - h.at <= FRESH_SECONDS for h in told):
                 raise Violation(f"unknown is never zero: the HPA scales down, and {queue} has not answered")
 
 
-def _may_scale(
+def _objection(
     world: World, found: dict[str, Any], spec: dict[str, Any], *, writer: int, before: int, after: int
-) -> bool:
-    """Return whether a daemon may have done this under one of the specs that it may have seen."""
+) -> str | None:
+    """Return the rule that a daemon has broken by this under a spec, None if it may have done it."""
     least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
-    heard = [(t, world.heard.get((writer, t["metadata"]["queue"]))) for t in spec["triggers"]]
-    active = any(h is not None and h.value is not None and h.value > activation(t) for t, h in heard)
-    known = all(h is not None and h.value is not None for _, h in heard)
+    heard = _told(world, writer, found, spec)
+    active = any(h is not None and h.active for h in heard)
+    known = all(h is not None and h.value is not None for h in heard)
     if after == max(least, 1) and after > before and (before == 0 or idle is not None or before < least):
         # It may have been told otherwise between deciding and writing; then the other way round is as right.
-        return active or _was_active(world, found, writer) or (known and idle is None and before < least)
+        may_wake = active or _was_active(world, found, writer) or (known and idle is None and before < least)
+        return None if may_wake else "activation: woken while nothing is active"
     asleep = idle if idle is not None else 0 if least == 0 else None
     if asleep is None or after != asleep or after >= before:
-        return False
-    return known and not active and _cooled_down(world, found, spec, writer)
+        return "bounds: a daemon sets a count that is none of its own"
+    if not known:
+        return "unknown is never zero: put to sleep on triggers that have not answered"
+    if active:
+        return "activation: put to sleep while active"
+    return None if _cooled_down(world, found, spec, writer) else "cooldown: put to sleep before its end"
 
 
 def _was_active(world: World, found: dict[str, Any], writer: int) -> bool:
@@ -112,21 +149,38 @@ def _cooled_down(world: World, found: dict[str, Any], spec: dict[str, Any], writ
     return memory.recorded is None or world.now() - memory.recorded >= cooldown - ROUNDING
 
 
+def _restored(world: World, change: Change, writer: int) -> None:
+    """An object that is to restore its target has done so before it goes."""
+    found = change.before
+    if change.place != SCALED_OBJECTS or writer <= 0 or change.after is not None or found is None:
+        return
+    target = world.deployment(found["spec"]["scaleTargetRef"]["name"])
+    original = (found.get("status") or {}).get("originalReplicaCount")
+    if target is None or original is None or not restores(found["spec"]):
+        return
+    if replicas(target) != original and found["metadata"]["uid"] not in world.restored:
+        raise Violation(f"restored: {found['metadata']['name']} goes, and its target has not the {original} it had")
+
+
 def _status_written(world: World, change: Change, writer: int) -> None:
     """The status says what is so: active only if a trigger was read as active, inactive only if all were read."""
     if change.place != SCALED_OBJECTS or writer <= 0 or change.after is None:
         return
     found = change.after
-    if said(found, "Active") == "False" and said(change.before or {}, "Active") != "False" and _is_valid(found):
-        for spec in _specs(world, change.name[1]):
-            heard = [world.heard.get((writer, q)) for q in _queues(spec)]
-            if all(h is not None and h.value is not None for h in heard):
+    if said(found, "Active") == "True" != said(change.before or {}, "Active"):
+        if not _ever_active(world, found, writer):
+            raise Violation(f"status: {change.name[1]} is called active, and no trigger ever was to {who(writer)}")
+    elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False":
+        for spec in _specs(world, change.name[1], writer):
+            if all(h is not None and h.value is not None for h in _told(world, writer, found, spec)):
                 return
         raise Violation(f"status: {change.name[1]} is called inactive, and not every trigger has answered")
 
 
-def _is_valid(found: dict[str, Any]) -> bool:
-    return said(found, "Ready") != "False"
+def _ever_active(world: World, found: dict[str, Any], writer: int) -> bool:
+    memory = world.memories.get(found["metadata"]["name"])
+    told = [h for spec in _specs(world, found["metadata"]["name"], writer) for h in _told(world, writer, found, spec)]
+    return (memory is not None and writer in memory.active) or any(h is not None and h.active for h in told)
 
 
 def _hpa_written(world: World, change: Change, writer: int) -> None:
@@ -134,10 +188,23 @@ def _hpa_written(world: World, change: Change, writer: int) -> None:
     if change.place != HPAS or writer <= 0 or change.after is None:
         return
     name = change.after["metadata"]["labels"]["scaledobject.keda.sh/name"]
-    bounds = (change.after["spec"]["minReplicas"], change.after["spec"]["maxReplicas"])
-    allowed = [(max(1, s.get("minReplicaCount", 0)), s.get("maxReplicaCount", 100)) for s in _specs(world, name)]
-    if bounds not in allowed:
-        raise Violation(f"bounds: the HPA of {name} has {bounds}, the object allows {allowed}")
+    allowed = [_wanted_of_hpa(spec) for spec in _specs(world, name, writer)]
+    if _has(change.after) not in allowed:
+        raise Violation(f"bounds: the HPA of {name} has {_has(change.after)}, the object allows {allowed}")
+
+
+def _wanted_of_hpa(spec: dict[str, Any]) -> tuple[int, int, list[str]]:
+    """Return the bounds that an object's HPA is to have, and the queues that it is to ask for."""
+    queues = [trigger["metadata"]["queue"] for trigger in spec["triggers"]]
+    return max(1, spec.get("minReplicaCount", 0)), spec.get("maxReplicaCount", 100), queues
+
+
+def _has(hpa: dict[str, Any]) -> tuple[int, int, list[str]]:
+    return hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"], _metrics(hpa)
+
+
+def _metrics(hpa: dict[str, Any]) -> list[str]:
+    return [metric["external"]["metric"]["name"].rpartition("-")[2] for metric in hpa["spec"].get("metrics") or []]
 
 
 def _owner(world: World, target: str) -> dict[str, Any] | None:
@@ -145,33 +212,37 @@ def _owner(world: World, target: str) -> dict[str, Any] | None:
     return owners[0] if len(owners) == 1 else None
 
 
-def _specs(world: World, name: str) -> list[dict[str, Any]]:
-    """Return the specs that a daemon may have in mind: the present one, and those that it was lately."""
-    history = world.specs.get(name, [])
+def _specs(world: World, name: str, writer: int) -> list[dict[str, Any]]:
+    """Return the specs that a daemon may have in mind: the one that it has heard of last, and those of just before."""
+    history = world.specs.get((writer, name), [])
     replaced = [since for since, _ in history[1:]]
     recent = [spec for (_, spec), end in zip(history, replaced, strict=False) if world.time - end < IN_FLIGHT_SECONDS]
     return [spec for spec in [*recent, *(spec for _, spec in history[-1:])] if spec is not None]
 
 
-def _queues(spec: dict[str, Any]) -> list[str]:
-    return [trigger["metadata"]["queue"] for trigger in spec["triggers"]]
+def _told(world: World, writer: int, found: dict[str, Any], spec: dict[str, Any]) -> list[Heard | None]:
+    return [world.heard_of(writer, found["metadata"]["name"], trigger) for trigger in spec["triggers"]]
 
 
 # --- once all faults have ended -------------------------------------------------------------------------------------
 
 
-def converged(world: World) -> None:
-    """Raise `Violation` unless everything is as the objects and the sources say."""
-    for found in world.scaled_objects():
-        _object_converged(world, found)
+def unsettled(world: World) -> str | None:
+    """Return what is not yet as the objects and the sources say, None if everything is."""
+    try:
+        for found in world.scaled_objects():
+            _object_converged(world, found)
+    except Violation as wrong:
+        return str(wrong)
     names = {f"keda-hpa-{found['metadata']['name']}" for found in world.scaled_objects()}
-    left = {hpa["metadata"]["name"] for hpa in world.store.items(HPAS)} - names
-    if left:
-        raise Violation(f"converged: {left} belong to nobody")
+    left = sorted({hpa["metadata"]["name"] for hpa in world.store.items(HPAS)} - names)
+    return f"converged: {left} belong to nobody" if left else None
 
 
 def _object_converged(world: World, found: dict[str, Any]) -> None:
     name, spec = found["metadata"]["name"], found["spec"]
+    if found["metadata"].get("deletionTimestamp"):
+        raise Violation(f"converged: {name} is deleted and stays")
     target = world.deployment(spec["scaleTargetRef"]["name"])
     if target is None:
         if said(found, "Ready") != "False":
@@ -182,14 +253,27 @@ def _object_converged(world: World, found: dict[str, Any]) -> None:
     states = (said(found, "Ready"), said(found, "Active"))
     if states != ("True", str(active)):
         raise Violation(f"converged: {name} is Ready={states[0]}, Active={states[1]}, and should be Active={active}")
+    hpa = world.hpa(name)
+    if hpa is None or _has(hpa) != _wanted_of_hpa(spec):
+        raise Violation(f"bounds: the HPA of {name} has not {_wanted_of_hpa(spec)}: {hpa and _has(hpa)}")
+    bounds = _has(hpa)[:2]
     count = replicas(target) or 0
     least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
     if not active and (idle is not None or least == 0):
         if count != (idle or 0):
             raise Violation(f"converged: {name} is inactive and has {count} replicas")
         return
-    bounds = max(least, 1), spec.get("maxReplicaCount", 100)
     asked = highest([by_average(value, float(t["metadata"]["length"]), count, None) for value, t in values], count)
     wanted = min(max(asked or 0, bounds[0]), bounds[1])
     if count != wanted:
         raise Violation(f"converged: {name} has {count} replicas and should have {wanted} ({values}, {bounds})")
+
+
+def awake(world: World, *, seconds: float, wanted: bool) -> None:
+    """Raise `Violation` if an object has not yet heard from its sources that it is to be awake, or not."""
+    for found in world.scaled_objects():
+        name = found["metadata"]["name"]
+        if said(found, "Ready") == "True" and said(found, "Active") != str(wanted):
+            raise Violation(f"prompt: {name} is not Active={wanted} {seconds:g} s after all its sources said so")
+        if wanted and replicas(world.deployment(found["spec"]["scaleTargetRef"]["name"])) == 0:
+            raise Violation(f"prompt: {name} still has no replicas {seconds:g} s after all its sources became active")

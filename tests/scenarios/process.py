@@ -12,8 +12,10 @@ import orjson
 from keda_py.app import Daemon
 from keda_py.devcluster.api import Api, Request
 from keda_py.devcluster.transport import LocalTransport
+from keda_py.engine.cluster import SCALED_OBJECTS
 from keda_py.engine.registry import Registry
 from keda_py.kube.client import Client
+from keda_py.kube.reflector import Store
 from keda_py.kube.transport import Response
 from keda_py.runtime.clock import Now
 from keda_py.scaler import Scaler
@@ -151,6 +153,11 @@ class Process:
         if self._task.done() and not self._task.cancelled() and not self.transport.dead:
             self._task.result()
         return not self._task.done() and not self.transport.dead
+
+    @property
+    def watched(self) -> Store:
+        """Its own copies of the objects."""
+        return self.daemon._stores[SCALED_OBJECTS]
 
     @property
     def leads(self) -> bool:

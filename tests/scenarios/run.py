@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import traceback
 from typing import Final
 
 from keda_py.devcluster.virtual import VirtualLoop
@@ -13,7 +14,14 @@ STEPS: Final = 14
 SETTLE_SECONDS: Final = 480.0
 """After the last fault everything is right within this time: the cooldown (90 s), the HPA's stabilisation (300 s), the
 longest back-off (60 s) and a lease that has to run out (15 s) included."""
-QUIET_SECONDS: Final = 60.0
+QUIET_SECONDS: Final = 130.0
+"""So long nothing is written once everything is right: longer than the longest cooldown and the daemon's own resync."""
+LOOK_SECONDS: Final = 10.0
+FLICKER_SECONDS: Final = 2.5
+SLOW_SECONDS: Final = 25.0
+"""What two passes take when each request takes up to 3 s."""
+PROMPT_SECONDS: Final = 35.0
+"""So soon a daemon that nothing hinders acts on a value: the longest polling interval, and some time to do it."""
 
 
 def run(seed: int) -> World:
@@ -22,26 +30,40 @@ def run(seed: int) -> World:
         return runner.run(_play(seed))
 
 
+def again(seed: int, mutation: str = "") -> str:
+    """Return the command that plays a scenario again."""
+    return " ".join(filter(None, ["python -m tests.scenarios", str(seed), mutation and f"--mutation {mutation}"]))
+
+
 async def _play(seed: int) -> World:
     chance = random.Random(seed)
-    world = World(seed, batched=seed % 2 == 1, elects=seed % 3 == 0)
+    world = World(seed, batched=chance.random() < 0.5, elects=chance.random() < 0.4)
     invariant.watch(world)
     try:
         await _happen(world, chance)
-        await _settle(world)
-    except Violation as violation:
-        raise Violation(f"{violation}\n" + "\n".join(world.story)) from None
+        await _settle(world, chance)
+        world.lasted = world.time
+    except Exception as error:  # noqa: BLE001  told with the story, and raised again
+        # Whatever a daemon dies of by itself, it must not die of.
+        said = str(error) if isinstance(error, Violation) else f"died: {''.join(traceback.format_exception(error))}"
+        raise Violation(f"{said}\n" + "\n".join(world.story)) from None
     finally:
         await world.close()
     return world
 
 
 async def _happen(world: World, chance: random.Random) -> None:
+    world.tell(f"sources answer {'many questions at once' if world.batched else 'one question at a time'}")
     for name in action.NAMES[: chance.choice([1, 2, 3])]:
         action.deploy(world, name)
         await action.create(world, chance)
     for _ in range(2 if world.elects else 1):
         world.start()
+    if chance.random() < 0.25:
+        # Then first readings are there before a first pass is through.
+        world.tell("the API server is slow")
+        for network in world.network.values():
+            network.slow = 1.0
     actions, weights = zip(*action.ACTIONS, strict=True)
     for _ in range(STEPS):
         await asyncio.sleep(chance.choice([0.05, 1.0, 8.0, 25.0, 70.0]))
@@ -50,8 +72,7 @@ async def _happen(world: World, chance: random.Random) -> None:
         await happens(world, chance)
 
 
-async def _settle(world: World) -> None:
-    chance = random.Random(0)
+async def _settle(world: World, chance: random.Random) -> None:
     await action.mend_sources(world, chance)
     await action.mend_network(world, chance)
     for process in world.alive():
@@ -59,12 +80,50 @@ async def _settle(world: World) -> None:
     if not world.alive():
         world.start()
     world.tell("nothing more happens")
-    await asyncio.sleep(SETTLE_SECONDS)
+    ended = world.time
+    while invariant.unsettled(world) is not None and world.time < ended + SETTLE_SECONDS:
+        await asyncio.sleep(LOOK_SECONDS)
+        world.check()
+    if (wrong := invariant.unsettled(world)) is not None:
+        raise Violation(wrong)
+    await _quiet(world, ended + SETTLE_SECONDS)
+    await _react(world)
+
+
+async def _quiet(world: World, until: float) -> None:
+    # What follows from what is right is written within the same time; from then on nothing is.
+    since = world.time
+    while world.time < since + QUIET_SECONDS:
+        await asyncio.sleep(LOOK_SECONDS)
+        world.check()
+        if world.wrote_at > since:
+            since = world.wrote_at
+            if since > until:
+                raise Violation("steady: still written though nothing changes any more")
+    if (wrong := invariant.unsettled(world)) is not None:
+        raise Violation(wrong)
+
+
+async def _react(world: World) -> None:
+    """Change what the sources say, and look whether it is acted on in time."""
+    for network in world.network.values():
+        network.slow = 1.0
+    _all_queues(world, 60.0)
+    # Long enough for some to have noticed, and to be in the middle of acting on it.
+    await asyncio.sleep(FLICKER_SECONDS)
+    await _told_by_all(world, 0.0, seconds=PROMPT_SECONDS + SLOW_SECONDS)
+    await action.mend_network(world, random.Random(0))
+    await _told_by_all(world, 60.0, seconds=PROMPT_SECONDS)
+    await _told_by_all(world, 0.0, seconds=PROMPT_SECONDS)
+
+
+def _all_queues(world: World, value: float) -> None:
+    world.tell(f"all queues = {value:g}")
+    world.truth.values = dict.fromkeys(action.QUEUES, value)
+
+
+async def _told_by_all(world: World, value: float, *, seconds: float) -> None:
+    _all_queues(world, value)
+    await asyncio.sleep(seconds)
     world.check()
-    invariant.converged(world)
-    # What is right already is not written again.
-    before = world.writes
-    await asyncio.sleep(QUIET_SECONDS)
-    world.check()
-    if world.writes != before:
-        raise Violation(f"steady: {world.writes - before} writes though nothing changed")
+    invariant.awake(world, seconds=seconds, wanted=value > 0)

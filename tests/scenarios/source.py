@@ -39,8 +39,15 @@ class QueueMetadata(Metadata):
     activation: float = param("activation", default=0.0)
 
 
-Heard = Callable[[str, float | None], None]
-"""Told of each answer as it is given: the queue, and its value or None for an error."""
+@dataclass(frozen=True)
+class Heard:
+    """What a trigger was told last: the value, None for an error; loop time when the source said so."""
+
+    owner: str
+    place: str
+    value: float | None
+    active: bool
+    at: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,9 @@ class Asker:
     """One daemon's way to the sources."""
 
     truth: Truth
-    heard: Heard
+    heard: Callable[[Heard], None]
+    answered: dict[str, float] = field(default_factory=dict)
+    """When by loop time each place last gave a value."""
 
     async def open(self, address: str) -> None:
         match self.truth.down.get(address):
@@ -58,13 +67,10 @@ class Asker:
                 await asyncio.sleep(3600.0)
 
     async def ask(self, address: str, queue: str) -> Any:
-        outcome: Any = None
-        try:
-            if address in self.truth.down:
-                raise SourceUnavailable("connection lost")
-            outcome = await self._ask(queue)
-        finally:
-            self.heard(queue, outcome if isinstance(outcome, float) else None)
+        if address in self.truth.down:
+            raise SourceUnavailable("connection lost")
+        outcome = await self._ask(queue)
+        self.answered[place_of(address, queue)] = asyncio.get_running_loop().time()
         return outcome
 
     async def _ask(self, queue: str) -> Any:
@@ -84,6 +90,11 @@ class Asker:
             case _:
                 await asyncio.sleep(0.01)
         return self.truth.values.get(queue, 0.0)
+
+
+def place_of(address: str, queue: str) -> str:
+    """Return a name for a queue of a source."""
+    return f"{address}/{queue}"
 
 
 def scaler(asker: Asker, *, batched: bool) -> type[Scaler[Any]]:
@@ -114,10 +125,20 @@ def scaler(asker: Asker, *, batched: bool) -> type[Scaler[Any]]:
             return [ExternalSpec(normalize(f"q-{self.meta.queue}"), self.target(self.meta.length))]
 
         async def get_metrics(self) -> list[Reading]:
-            value = await self.source.ask(self.meta.queue)
-            if not isinstance(value, float):
-                raise ScalerError("no number")
-            return [self.reading(value, active=value > self.meta.activation)]
+            value: Any = None
+            try:
+                value = await self.source.ask(self.meta.queue)
+                if not isinstance(value, float):
+                    raise ScalerError("no number")
+                active = value > self.meta.activation
+                return [self.reading(value, active=active)]
+            finally:
+                self._tell(value if isinstance(value, float) else None)
+
+        def _tell(self, value: float | None) -> None:
+            place = place_of(self.meta.address, self.meta.queue)
+            active = value is not None and value > self.meta.activation
+            asker.heard(Heard(self.trigger.owner, place, value, active, asker.answered.get(place, 0.0)))
 
     QueueScaler.batched = batched
     return QueueScaler

@@ -18,7 +18,7 @@ from keda_py.runtime.clock import loop_clock
 from keda_py.serve.external_metrics import owner_of
 
 from .process import Network, Process
-from .source import Asker, Truth, scaler
+from .source import Asker, Heard, Truth, place_of, scaler
 
 START: Final = datetime(2026, 3, 1, tzinfo=UTC)
 SPACE: Final = "default"
@@ -27,18 +27,12 @@ DEPLOYMENTS: Final = ("apps", "deployments")
 HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
 PERSON: Final = -1
 CONTROLLER: Final = 0
+_USUAL: Final = (200, 201, 404, 409)
+"""What a person is answered; anything else would mean that the scenario makes no sense."""
 
 
 class Violation(AssertionError):
     """Something happened that must never happen."""
-
-
-@dataclass
-class Heard:
-    """What a daemon was last told of a queue: the value, None for an error, and when (loop time)."""
-
-    value: float | None
-    at: float
 
 
 @dataclass
@@ -61,11 +55,16 @@ class World:
         self.skew = timedelta(0)
         self.elects = elects
         self.batched = batched
-        self.heard: dict[tuple[int, str], Heard] = {}
+        self.heard: dict[tuple[int, str, str], Heard] = {}
         self.memories: dict[str, Memory] = {}
-        self.specs: dict[str, list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
+        self.specs: dict[tuple[int, str], list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
+        """What objects ask for, and since when: in truth (`CONTROLLER`), and as far as each daemon has heard."""
         self.story: list[str] = []
+        self.restored: set[str] = set()
+        self.questions = 0
         self.writes = 0
+        self.wrote_at = 0.0
+        self.lasted = 0.0
         self._clock = loop_clock(START)
         self._writer = CONTROLLER
         self._last = 0
@@ -99,7 +98,10 @@ class World:
         """Make a request as a person with kubectl."""
         with self.writing(PERSON):
             content_type = MERGE if method == "PATCH" else "application/json"
-            return self.api.answer(Request(method, path, {}, body, content_type))
+            answer = self.api.answer(Request(method, path, {}, body, content_type))
+        if answer.status not in _USUAL:
+            raise Violation(f"harness: {method} {path}: {answer.body}")
+        return answer
 
     @contextmanager
     def writing(self, number: int) -> Iterator[None]:
@@ -131,10 +133,7 @@ class World:
         self.network[number] = Network()
         chance = random.Random(self.chance.getrandbits(32))
 
-        def heard(queue: str, value: float | None) -> None:
-            self._hear(number, queue, value)
-
-        made = scaler(Asker(self.truth, heard), batched=self.batched)
+        made = scaler(Asker(self.truth, lambda heard: self._hear(number, heard)), batched=self.batched)
         process = Process(
             number,
             self.api,
@@ -145,6 +144,8 @@ class World:
             writing=self.writing,
             elects=self.elects,
         )
+        # A daemon acts on what it has heard: one that is cut off knows nothing of an edit.
+        process.watched.on_change(lambda key, _, new: self._note_spec(number, key, new))
         self.processes[number] = process
         self.tell(f"daemon {number} starts")
         return process
@@ -186,17 +187,21 @@ class World:
 
     # --- what is observed -------------------------------------------------------------------------------------------
 
-    def _hear(self, number: int, queue: str, value: float | None) -> None:
-        self.heard[number, queue] = Heard(value, self.time)
-        process = self.processes.get(number)
-        if value is None or process is None or not process.alive:
+    def _hear(self, number: int, heard: Heard) -> None:
+        self.questions += 1
+        self.heard[number, heard.owner, heard.place] = heard
+        process, found = self.processes.get(number), self.scaled_object(heard.owner)
+        if found is None or not heard.active or process is None or not process.alive:
             return
-        for found in self.scaled_objects():
-            if any(t["metadata"]["queue"] == queue and value > activation(t) for t in found["spec"]["triggers"]):
-                memory = self._memory(found)
-                memory.active[number] = self.now()
-                if said(found, "Active") == "True":
-                    memory.recorded = self.now()
+        memory = self._memory(found)
+        memory.active[number] = self.now()
+        if said(found, "Active") == "True":
+            memory.recorded = self.now()
+
+    def heard_of(self, number: int, owner: str, trigger: dict[str, Any]) -> Heard | None:
+        """Return what a daemon was last told of one of an object's triggers."""
+        metadata = trigger["metadata"]
+        return self.heard.get((number, owner, place_of(metadata["address"], metadata["queue"])))
 
     def _memory(self, found: dict[str, Any]) -> Memory:
         name, uid = found["metadata"]["name"], found["metadata"]["uid"]
@@ -210,6 +215,7 @@ class World:
             self._notice_scaled_object(change, writer)
         if writer > 0 and change.place != ("coordination.k8s.io", "leases"):
             self.writes += 1
+            self.wrote_at = self.time
             self.tell(f"daemon {writer} writes {change.place[1]}/{name}")
         before, after = replicas(change.before), replicas(change.after)
         if change.place == DEPLOYMENTS and before != after:
@@ -227,15 +233,15 @@ class World:
             raise self.violations[0]
         self.alive()
 
+    def _note_spec(self, number: int, key: tuple[str, str], found: dict[str, Any] | None) -> None:
+        history, spec = self.specs[number, key[1]], found and found["spec"]
+        if not history or history[-1][1] != spec:
+            history.append((self.time, spec))
+
     def _notice_scaled_object(self, change: Change, writer: int) -> None:
         found = change.after
-        history = self.specs[change.name[1]]
-        if found is None:
-            history.append((self.time, None))
-            return
-        if not history or history[-1][1] != found["spec"]:
-            history.append((self.time, found["spec"]))
-        if writer > 0 and said(found, "Active") == "True":
+        self._note_spec(CONTROLLER, change.name, found)
+        if found is not None and writer > 0 and said(found, "Active") == "True":
             # What the status says now, the next daemon knows.
             memory = self._memory(found)
             memory.recorded = max(filter(None, (memory.recorded, memory.active.get(writer))), default=None)
@@ -249,6 +255,11 @@ def who(writer: int) -> str:
 def replicas(found: dict[str, Any] | None) -> int | None:
     """Return the replicas that an object wants."""
     return None if found is None else found.get("spec", {}).get("replicas")
+
+
+def restores(spec: dict[str, Any]) -> bool:
+    """Return whether the target gets the replicas back that it had, when its object goes."""
+    return bool((spec.get("advanced") or {}).get("restoreToOriginalReplicaCount"))
 
 
 def activation(trigger: dict[str, Any]) -> float:
