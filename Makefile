@@ -67,7 +67,7 @@ static: $(STAMP)
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadgroup
 
 ## make format     let ruff write the format
 format: $(STAMP)

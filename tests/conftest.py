@@ -19,6 +19,13 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests together, for what they start is started once a file; scenarios may go anywhere."""
+    for item in items:
+        if item.path.parent.name != "scenarios":
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Cluster]:
     """A control plane with the manifests applied; its HPA controller looks each second."""
