@@ -67,6 +67,8 @@ def test_the_api_server_killed_and_back(world: World, source: Source, tmp_path: 
     with started(world.cluster, tmp_path, "--zap-log-level=debug") as daemon:
         world.scaled("a", source.trigger("a"), cooldownPeriod=1, advanced=AT_ONCE)
         world.until_replicas("a", 3)
+        # Something that the daemon does not watch: what it has seen last is then older than this.
+        world.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}})
         start_again = world.cluster.kill_api_server()
         source.values["a"] = 22
         time.sleep(5)
@@ -77,7 +79,7 @@ def test_the_api_server_killed_and_back(world: World, source: Source, tmp_path: 
         world.until_replicas("b", 5, seconds=60)
         source.values["a"] = 0
         world.until_replicas("a", 0, seconds=60)
-        # A fresh API server remembers no events: watches that go on from before it are told 410.
+        # A fresh API server remembers nothing that was before it: watches that go on from there are told 410.
         assert "watch expired, listing anew" in daemon.said()
         assert "watch broke" in daemon.said()
         assert "Traceback" not in daemon.said()
