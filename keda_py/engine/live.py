@@ -32,6 +32,8 @@ class Live:
     described: list[Described] = field(default_factory=list)
     untold: list[AnyTrigger] = field(default_factory=list)
     """Triggers that are new, and that no event has told of yet."""
+    seen_before: datetime | None = None
+    """When a trigger that has been replaced since was last read and found active."""
     memory: Wakefulness | None = None
     errors: int = 0
     reconcile_seconds: float = 0.0
@@ -73,8 +75,8 @@ class Live:
                 yield TriggerState(trigger.label, {name: r.active for name, r in trigger.outcome.readings.items()})
 
     def seen_active(self) -> datetime | None:
-        """Return when a trigger was last read and found active."""
-        return max((t.seen_active for t in self.working() if t.seen_active is not None), default=None)
+        """Return when a trigger was last read and found active, be it one that an edit has replaced."""
+        return max(filter(None, (self.seen_before, *(t.seen_active for t in self.working()))), default=None)
 
     def close(self) -> None:
         """Stop reading."""
@@ -111,6 +113,7 @@ class Builder:
         for _, trigger in old:
             if trigger not in triggers:
                 trigger.close()
+        live.seen_before = live.seen_active()
         live.untold = [trigger for trigger in live.untold if trigger in triggers] + fresh
         live.triggers, live.described = triggers, wanted
 

@@ -176,6 +176,21 @@ async def test_from_zero_to_one_and_after_the_cooldown_back(world: World) -> Non
     assert world.condition("Ready") == ("True", "ScaledObjectReady")
 
 
+async def test_an_edit_of_the_triggers_does_not_shorten_the_cooldown(world: World) -> None:
+    world.deploy(2)
+    world.pods.count = 9
+    world.apply(cooldownPeriod=60)
+    async with world.daemon():
+        await asyncio.sleep(110)
+        world.pods.count = 0
+        trigger = {"type": "kubernetes-workload", "metadata": {"podSelector": "job=1", "value": "6"}}
+        world.apply(cooldownPeriod=60, triggers=[trigger])
+        await asyncio.sleep(5)
+        assert (world.replicas, world.condition("Active")) == (2, ("False", "ScalerCooldown"))
+        await asyncio.sleep(60)
+        assert world.replicas == 0
+
+
 async def test_a_new_object_is_looked_at_at_once(world: World) -> None:
     world.deploy(0)
     world.pods.count = 1

@@ -198,6 +198,8 @@ async def cut_watches(world: World, chance: random.Random) -> None:
     for network in world.network.values():
         network.cut_at = world.time
     if chance.random() < 0.5:
+        # What happens now ends the watches, and is gone from the history before they are opened again.
+        await chance.choice([create, edit, delete, lose_target])(world, chance)
         world.store.forget()
 
 

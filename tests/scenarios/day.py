@@ -21,14 +21,15 @@ class Day:
     writes: int
 
 
-def day(*, objects: int, interval: int) -> Day:
-    """Let a day pass."""
+def day(*, objects: int, interval: int, seconds: float = DAY_SECONDS) -> Day:
+    """Let a day pass, or `seconds` of it."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_pass(objects, interval))
+        return runner.run(_pass(objects, interval, seconds))
 
 
-async def _pass(objects: int, interval: int) -> Day:
+async def _pass(objects: int, interval: int, seconds: float) -> Day:
     world = World(0)
+    world.truth.seconds = 0.0
     try:
         for number in range(objects):
             action.deploy(world, f"m{number}")
@@ -38,7 +39,7 @@ async def _pass(objects: int, interval: int) -> Day:
         world.start()
         await asyncio.sleep(FIRST_SECONDS)
         questions, writes = world.questions, world.writes
-        await asyncio.sleep(DAY_SECONDS)
+        await asyncio.sleep(seconds)
         world.check()
         return Day(world.questions - questions, world.writes - writes)
     finally:

@@ -40,7 +40,7 @@ class Mutation:
     change: Change
     rules: tuple[str, ...]
     first: int = 0
-    seeds: int = 60
+    seeds: int = 200
 
     @contextmanager
     def put_in(self) -> Iterator[None]:
@@ -192,7 +192,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "skips-the-cooldown": Mutation(scaled_object, "decide", _skips_the_cooldown, ("cooldown",)),
     "wakes-to-two": Mutation(scaled_object, "decide", _wakes_to_two, ("bounds",)),
     "takes-unknown-for-zero": Mutation(scaled_object, "combine", _takes_unknown_for_zero, (UNKNOWN, "status")),
-    "one-trigger-speaks-for-all": Mutation(Live, "states", _lets_one_trigger_speak_for_all, (UNKNOWN, "status")),
+    "one-trigger-speaks-for-all": Mutation(
+        Live, "states", _lets_one_trigger_speak_for_all, (UNKNOWN, "activation", "status")
+    ),
     "counts-old-readings-as-new": Mutation(LiveTrigger, "_outcome", _counts_old_readings_as_new, (UNKNOWN, "status")),
     "calls-the-unknown-inactive": Mutation(ScaledObjects, "_write", _calls_the_unknown_inactive, ("status",)),
     "forgets-when-it-was-active": Mutation(scaled_object, "remember", _forgets_when_it_was_active, ("cooldown",)),
@@ -206,7 +208,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "outlives-its-lease": Mutation(Lease, "_conclude", _outlives_its_lease, ("one writer",)),
     "ignores-conflicts": Mutation(Targets, "set", _ignores_conflicts, ("bounds", "activation")),
     "keeps-the-old-hpa": Mutation(hpa.hpa, "differs", _keeps_the_old_hpa, ("bounds",)),
-    "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("activation", "status", "converged")),
+    "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("converged", "prompt", "steady")),
     "restores-nothing": Mutation(ScaledObjects, "_restore", _restores_nothing, ("restored",)),
     "records-the-original-late": Mutation(ScaledObjects, "_record_original", _records_the_original_late, ("restored",)),
 }

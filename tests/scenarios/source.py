@@ -28,6 +28,8 @@ class Truth:
     values: dict[str, float] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     down: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.01
+    """How long an answer takes."""
 
 
 class QueueMetadata(Metadata):
@@ -88,7 +90,7 @@ class Asker:
             case "surprises":
                 raise KeyError(queue)
             case _:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(self.truth.seconds)
         return self.truth.values.get(queue, 0.0)
 
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from .day import day
 from .run import again, run
 from .world import Violation
 
@@ -21,6 +22,15 @@ def test_whatever_happens_all_rules_hold_and_everything_comes_right(first: int) 
             run(seed)
         except Violation as violation:
             pytest.fail(f"seed {seed}: {violation}\nagain: {again(seed)}", pytrace=False)
+
+
+def test_a_quiet_world_is_read_and_never_written() -> None:
+    hours = 2
+    quiet = day(objects=20, interval=30, seconds=hours * 3600)
+    assert quiet.writes == 0
+    polls, looks = 20 * hours * 120, 10 * hours * 240
+    # Half of the objects have an HPA at work, whose looks are partly served by polls and the other way round.
+    assert polls <= quiet.questions < polls + looks
 
 
 @pytest.mark.e2e
