@@ -161,4 +161,6 @@ async def trying(**settings: Any) -> AsyncIterator[Tried]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    # Nothing is left at work.
+    assert not any(live.triggers for live in daemon.live.values())
     assert not {"read", "source"} & {task.get_name() for task in asyncio.all_tasks()}
