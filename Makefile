@@ -36,7 +36,7 @@ demo: $(STAMP) servers
 ## make test       everything: static checks and all tests
 test: static servers controlplane
 	@$(BIN)/python -m pytest -q tests/decide --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Real servers for tests, from the system's packages: each program, and the package that has it.
 servers:
@@ -67,7 +67,7 @@ static: $(STAMP)
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadgroup
 
 ## make format     let ruff write the format
 format: $(STAMP)

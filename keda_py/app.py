@@ -188,6 +188,9 @@ class Daemon:
                 async with asyncio.TaskGroup() as parts, self._serving(parts):
                     await self._work(objects, self._authentication_users(cluster), parts)
             finally:
+                # Whoever asks a source that is closed waits for nothing.
+                for live in self.live.values():
+                    live.close()
                 # Only now: nothing of ours acts any more.
                 await self._lease.release()
 

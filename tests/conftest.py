@@ -5,11 +5,9 @@ How they are shared out over processes: a file's tests go to one; scenarios have
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadFileScheduling
 
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.daemon import install
@@ -19,6 +17,13 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests together, for what they start is started once a file (with pytest-xdist's ``loadgroup``)."""
+    for item in items:
+        if item.path.parent.name != "scenarios":
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Cluster]:
     """A control plane with the manifests applied; its HPA controller looks each second."""
@@ -26,15 +31,3 @@ def control_plane() -> Iterator[Cluster]:
     with Cluster(f"e2e-{worker}-{os.getpid()}", hpa_sync="1s") as cluster:
         install(cluster)
         yield cluster
-
-
-class Scheduling(LoadFileScheduling):
-    """By file, but scenarios one by one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith("tests/scenarios/") else super()._split_scope(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
-    """Return what shares out the tests (a hook of pytest-xdist)."""
-    return Scheduling(config, log)

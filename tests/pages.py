@@ -29,6 +29,7 @@ from keda_py.settings import Settings
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 NAMESPACE: Final = "default"
+COOLDOWN_SECONDS: Final = 3
 Manifest = dict[str, Any]
 
 
@@ -66,13 +67,17 @@ class Tried:
         self.daemon = daemon
 
     def apply(self, *found: Manifest) -> None:
-        """Apply manifests; targets that none of them makes are made, and polling is every second."""
+        """Apply manifests; targets that none of them makes are made.
+
+        Polling is every second and targets sleep after a few, unless the manifests say something else.
+        """
         for manifest in sorted(found, key=lambda one: str(one["kind"]) == "ScaledObject"):
             if manifest["kind"] == "ScaledObject":
                 manifest["spec"].setdefault("pollingInterval", 1)
+                manifest["spec"].setdefault("cooldownPeriod", COOLDOWN_SECONDS)
                 target = manifest["spec"]["scaleTargetRef"]
                 if self.get("apps/v1", target.get("kind", "Deployment"), target["name"]) is None:
-                    self._apply(_deployment(target["name"]))
+                    self._apply(deployment(target["name"]))
             self._apply(manifest)
 
     def _apply(self, manifest: Manifest) -> None:
@@ -99,6 +104,16 @@ class Tried:
         assert found is not None, name
         return int(found["spec"]["replicas"])
 
+    def generations(self) -> dict[str, int]:
+        """Return the generation of each Deployment, which grows whenever somebody scales it."""
+        found = self._api.answer(Request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments")).body["items"]
+        return {one["metadata"]["name"]: one["metadata"]["generation"] for one in found}
+
+    def all_read_since(self, moment: float) -> bool:
+        """Return whether each trigger was read, and could be, after a moment of the loop's time."""
+        outcomes = [trigger.outcome for live in self.daemon.live.values() for trigger in live.working()]
+        return all(outcome and not outcome.failure and outcome.at > moment for outcome in outcomes)
+
     def ready(self, name: str) -> tuple[str, str]:
         """Return the status of a ScaledObject's Ready condition, and its message."""
         found = self.get("keda.sh/v1alpha1", "ScaledObject", name) or {}
@@ -115,9 +130,11 @@ class Tried:
             raise AssertionError({name: self.ready(name) for _, name in self.daemon.live}) from None
 
 
-def _deployment(name: str) -> Manifest:
+def deployment(name: str, **env: str) -> Manifest:
+    """Return a Deployment that is asleep; its container has some variables."""
     labels = {"app": name}
-    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": name, "image": name}]}}
+    container = {"name": name, "image": name, "env": [{"name": key, "value": text} for key, text in env.items()]}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
@@ -144,3 +161,6 @@ async def trying(**settings: Any) -> AsyncIterator[Tried]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    # Nothing is left at work.
+    assert not any(live.triggers for live in daemon.live.values())
+    assert not {"read", "source"} & {task.get_name() for task in asyncio.all_tasks()}

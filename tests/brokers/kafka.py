@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.brokers.certificate import Authority
 from tests.controlplane.build import cache
 from tests.servers import free_port, program
 
@@ -234,6 +235,16 @@ def committed(address: str) -> dict[tuple[str, str, int], tuple[int, int, int]]:
             case [group, topic, partition, at, end, lag, *_] if at.isdecimal() and end.isdecimal():
                 found[group, topic, int(partition)] = (int(at), int(end), int(lag))
     return found
+
+
+def certified(folder: Path, authority: Authority, *, trusted: Authority) -> dict[str, str]:
+    """Give a broker a certificate of an authority; return how a listener uses it, and whose clients it trusts."""
+    certificate, key = authority.issue("broker")
+    (folder / "server.pem").write_text(key + certificate)
+    (folder / "ca.pem").write_text(trusted.pem)
+    stores = {"keystore": "server.pem", "truststore": "ca.pem"}
+    files = {f"ssl.{store}.location": str(folder / name) for store, name in stores.items()}
+    return files | {f"ssl.{store}.type": "PEM" for store in stores}
 
 
 def sasl(name: str, tls: Mapping[str, str]) -> Listener:

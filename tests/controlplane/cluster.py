@@ -61,7 +61,8 @@ class Cluster:
         headers = _REQUEST_HEADERS | {"requestheader-client-ca-file": str(self.pki / "ca.crt")}
         # Not kwokctl's --disable-qps-limits: it turns the API server's priority and fairness off as well. Each
         # component's first argument before any second one, or kwokctl mixes them up.
-        unlimited = ["kube-api-qps=1000", "kube-api-burst=1000"]
+        # There is one of each controller: losing an election while the API server is away would end it for good.
+        unlimited = ["kube-api-qps=1000", "kube-api-burst=1000", "leader-elect=false"]
         arguments = [
             *(f"{component}={limit}" for limit in unlimited for component in _CONTROLLERS),
             f"kube-controller-manager=horizontal-pod-autoscaler-sync-period={self.hpa_sync}",

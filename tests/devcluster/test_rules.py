@@ -304,12 +304,18 @@ def test_the_rule_of_scaled_objects(spec: dict[str, Any], allowed: bool) -> None
     ],
 )
 def test_metadata(metadata: dict[str, Any], paths: list[str]) -> None:
-    assert [path for path, _ in problems(metadata, is_label=False)] == paths
+    assert [path for path, _ in problems(metadata, is_label=False, custom=False)] == paths
+
+
+def test_finalizers_of_custom_resources_need_no_domain() -> None:
+    held = {"name": "a", "finalizers": ["finalizer.keda.sh"]}
+    assert list(problems(held, is_label=False, custom=True)) == []
+    assert [path for path, _ in problems(held, is_label=False, custom=False)] == ["metadata.finalizers[0]"]
 
 
 def test_some_names_are_labels() -> None:
-    assert [path for path, _ in problems({"name": "a.b"}, is_label=True)] == ["metadata.name"]
-    assert [path for path, _ in problems({"name": "a" * 64}, is_label=True)] == ["metadata.name"]
+    assert [path for path, _ in problems({"name": "a.b"}, is_label=True, custom=False)] == ["metadata.name"]
+    assert [path for path, _ in problems({"name": "a" * 64}, is_label=True, custom=False)] == ["metadata.name"]
 
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400

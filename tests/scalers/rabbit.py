@@ -50,7 +50,7 @@ async def eventually(ask: Callable[[], Awaitable[Any]], is_right: Callable[[Any]
 
 def ours(broker: Broker) -> list[dict[str, Any]]:
     """Return the connections of the scaler, as the broker knows them."""
-    found = broker.call("GET", "/api/connections?columns=name,channels,client_properties.connection_name")
+    found = broker.call("GET", "/api/connections?columns=name,user,channels,client_properties.connection_name")
     return [one for one in found if one.get("client_properties", {}).get("connection_name") == "keda-py"]
 
 

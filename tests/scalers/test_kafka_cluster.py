@@ -4,6 +4,8 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from keda_py_scalers.kafka import KafkaScaler
@@ -11,6 +13,7 @@ from keda_py_scalers.kafka import KafkaScaler
 from keda_py.engine.trigger import LiveTrigger
 from tests.brokers.kafka import Broker, Listener, kafka
 from tests.brokers.kafka_admin import Admin, administered
+from tests.pages import trying
 
 from .asking import Asked, asking, value
 from .kafka_world import SECONDS, WAIT_SECONDS
@@ -94,6 +97,25 @@ async def test_a_connection_to_each_broker_and_no_more(brokers: list[Broker]) ->
             await asyncio.sleep(0.02)
             await read_all(live)
         assert [broker.connections(CLIENTS) for broker in brokers] == [1, 1]
+
+
+async def test_fifty_scaled_objects_share_a_connection_to_each_broker(brokers: list[Broker]) -> None:
+    names = [f"g{number}" for number in range(50)]
+    async with administered(brokers[0].address) as admin:
+        for name in names[GROUPS:]:
+            await admin.commit(name, {("orders", partition): 2 for partition in range(PARTITIONS)})
+    servers = ",".join(f"127.0.0.1:{broker.listeners[CLIENTS].port}" for broker in brokers)
+    async with trying(http_timeout=timedelta(seconds=SECONDS)) as cluster:
+        for name in names:
+            metadata = {"bootstrapServers": servers, "topic": "orders", "consumerGroup": name, "lagThreshold": "9"}
+            spec = {"scaleTargetRef": {"name": name}, "triggers": [{"type": "kafka", "metadata": metadata}]}
+            head = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name}}
+            cluster.apply(head | {"spec": spec})
+        await cluster.until(lambda: all(cluster.replicas(name) == 2 for name in names), WAIT_SECONDS)
+        for _ in range(3):
+            now = asyncio.get_running_loop().time()
+            await cluster.until(partial(cluster.all_read_since, now), WAIT_SECONDS)
+            assert [broker.connections(CLIENTS) for broker in brokers] == [1, 1]
 
 
 async def test_a_silent_broker_costs_only_what_it_looks_after(brokers: list[Broker]) -> None:

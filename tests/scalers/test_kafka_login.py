@@ -15,9 +15,8 @@ from keda_py_scalers.apache_kafka import ApacheKafkaScaler
 from keda_py_scalers.kafka import KafkaScaler
 
 from tests.brokers.certificate import Authority
-from tests.brokers.kafka import PASSWORD, USER, Broker, Listener, kafka, sasl
+from tests.brokers.kafka import PASSWORD, USER, Broker, Listener, certified, kafka, sasl
 from tests.brokers.kafka_admin import administered
-from tests.pages import manifests, trying
 
 from .asking import Asked, asking, read, value
 from .kafka_world import SECONDS, left, said, until, warmed_up
@@ -31,20 +30,11 @@ TLS, SASL = "TLS", "SASL"
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     folder = tmp_path_factory.mktemp("kafka")
-    secure = write_certificates(folder, AUTHORITY)
+    secure = certified(folder, AUTHORITY, trusted=AUTHORITY)
     listeners = [Listener(TLS, "SSL", secure | {"ssl.client.auth": "required"}), sasl(SASL, secure)]
     with kafka(folder, [listeners]) as (broker,):
         asyncio.run(warmed_up(broker))
         yield broker
-
-
-def write_certificates(folder: Path, authority: Authority) -> dict[str, str]:
-    certificate, key = authority.issue("broker")
-    (folder / "server.pem").write_text(key + certificate)
-    (folder / "ca.pem").write_text(AUTHORITY.pem)
-    stores = {"keystore": "server.pem", "truststore": "ca.pem"}
-    files = {f"ssl.{store}.location": str(folder / name) for store, name in stores.items()}
-    return files | {f"ssl.{store}.type": "PEM" for store in stores}
 
 
 LOGIN = {"username": USER, "password": PASSWORD, "ca": AUTHORITY.pem}
@@ -148,33 +138,6 @@ async def test_tokens(broker: Broker) -> None:
     assert "http://127.0.0.1:1: " in str(outcome.failure)
 
 
-async def test_what_the_page_shows(broker: Broker) -> None:
-    async with administered(broker.address) as admin:
-        for topic, group, partitions, count in (
-            ("orders", "order-workers", 3, 120),
-            ("payments", "payment-workers", 3, 20),
-        ):
-            await admin.topic(topic, partitions)
-            await admin.produce(topic, 0, count)
-            await admin.commit(group, {(topic, partition): 0 for partition in range(partitions)})
-        await admin.topic("refunds")
-        await admin.produce("refunds", 0, 8)
-        await admin.commit("payment-workers", {("refunds", 0): 3})
-    replaced = {
-        "kafka-0.kafka.shop.svc:9092,kafka-1.kafka.shop.svc:9092": broker.address,
-        "kafka.shop.svc:9093": f"localhost:{broker.listeners[SASL].port}",
-        "username: keda": f"username: {USER}",
-        "from-your-vault": PASSWORD,
-        "the-authority-in-PEM": json.dumps(AUTHORITY.pem),
-    }
-    async with trying() as cluster:
-        cluster.apply(*manifests("triggers/kafka.md", replaced))
-        # 120 records at 50 each, and 20 and 5 at 10 each.
-        await cluster.until(lambda: cluster.replicas("order-worker") == cluster.replicas("payment-worker") == 3, 60)
-        assert cluster.ready("orders")[0] == cluster.ready("payments")[0] == "True"
-    await left(broker, 0, SASL)
-
-
 @pytest.mark.usefixtures("secured_topic")
 async def test_a_certificate_that_changes(broker: Broker) -> None:
     """The broker comes back with a certificate of another authority: nobody is trusted who was not named."""
@@ -184,7 +147,7 @@ async def test_a_certificate_that_changes(broker: Broker) -> None:
     async with asking(asked, seconds=2) as (live,):
         assert await until(live, 3)
         broker.kill()
-        write_certificates(folder, other)
+        certified(folder, other, trusted=AUTHORITY)
         broker.start()
         await asyncio.to_thread(broker.wait_ready)
         assert await said(live, "its certificate is not trusted")
@@ -192,7 +155,7 @@ async def test_a_certificate_that_changes(broker: Broker) -> None:
         async with asking(renewed, seconds=SECONDS) as (follower,):
             assert await until(follower, 3)
         broker.kill()
-        write_certificates(folder, AUTHORITY)
+        certified(folder, AUTHORITY, trusted=AUTHORITY)
         broker.start()
         await asyncio.to_thread(broker.wait_ready)
         assert await until(live, 3)
