@@ -109,8 +109,8 @@ def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int)
     if after < before <= hpa["spec"]["maxReplicas"]:
         # What it asks for: of an edit a daemon that is cut off knows nothing yet.
         for queue in _metrics(hpa):
-            told = [h for (_, o, place), h in world.heard.items() if o == name and place.endswith(f"/{queue}")]
-            if not any(h[-1].value is not None and world.time - h[-1].at <= FRESH_SECONDS for h in told):
+            told = [h[-1] for h in world.heard.values() if (h[-1].owner, h[-1].queue) == (name, queue)]
+            if not any(h.value is not None and world.time - h.at <= FRESH_SECONDS for h in told):
                 raise Violation(f"unknown is never zero: the HPA scales down, and {queue} has not answered")
 
 

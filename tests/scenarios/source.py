@@ -46,7 +46,8 @@ class Heard:
     """What a trigger was told: the value, None for an error; when the source said so, and when it was told."""
 
     owner: str
-    place: str
+    name: str
+    queue: str
     value: float | None
     active: bool
     at: float
@@ -59,8 +60,8 @@ class Asker:
 
     truth: Truth
     heard: Callable[[Heard], None]
-    answered: dict[str, float] = field(default_factory=dict)
-    """When by loop time each place last gave a value."""
+    answered: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When by loop time each queue of a source last gave a value."""
 
     async def open(self, address: str) -> None:
         match self.truth.down.get(address):
@@ -73,7 +74,7 @@ class Asker:
         if address in self.truth.down:
             raise SourceUnavailable("connection lost")
         outcome = await self._ask(queue)
-        self.answered[place_of(address, queue)] = asyncio.get_running_loop().time()
+        self.answered[address, queue] = asyncio.get_running_loop().time()
         return outcome
 
     async def _ask(self, queue: str) -> Any:
@@ -95,9 +96,9 @@ class Asker:
         return self.truth.values.get(queue, 0.0)
 
 
-def place_of(address: str, queue: str) -> str:
-    """Return a name for a queue of a source."""
-    return f"{address}/{queue}"
+def name_of(address: str, queue: str, activation: float) -> str:
+    """Return what tells triggers apart by: whom they ask for what, and from where on they are active."""
+    return f"{address}/{queue}/{activation:g}"
 
 
 def scaler(asker: Asker, *, batched: bool) -> type[Scaler[Any]]:
@@ -139,10 +140,11 @@ def scaler(asker: Asker, *, batched: bool) -> type[Scaler[Any]]:
                 self._tell(value if isinstance(value, float) else None)
 
         def _tell(self, value: float | None) -> None:
-            place = place_of(self.meta.address, self.meta.queue)
-            active = value is not None and value > self.meta.activation
-            at, told = asker.answered.get(place, 0.0), asyncio.get_running_loop().time()
-            asker.heard(Heard(self.trigger.owner, place, value, active, at, told))
+            meta = self.meta
+            name = name_of(meta.address, meta.queue, meta.activation)
+            active = value is not None and value > meta.activation
+            at, told = asker.answered.get((meta.address, meta.queue), 0.0), asyncio.get_running_loop().time()
+            asker.heard(Heard(self.trigger.owner, name, meta.queue, value, active, at, told))
 
     QueueScaler.batched = batched
     return QueueScaler

@@ -18,7 +18,7 @@ from keda_py.runtime.clock import loop_clock
 from keda_py.serve.external_metrics import owner_of
 
 from .process import Network, Process
-from .source import Asker, Heard, Truth, place_of, scaler
+from .source import Asker, Heard, Truth, name_of, scaler
 
 START: Final = datetime(2026, 3, 1, tzinfo=UTC)
 SPACE: Final = "default"
@@ -191,7 +191,7 @@ class World:
 
     def _hear(self, number: int, heard: Heard) -> None:
         self.questions += 1
-        self.heard[number, heard.owner, heard.place].append(heard)
+        self.heard[number, heard.owner, heard.name].append(heard)
         process, found = self.processes.get(number), self.scaled_object(heard.owner)
         if found is None or not heard.active or process is None or not process.alive:
             return
@@ -203,7 +203,8 @@ class World:
     def heard_of(self, number: int, owner: str, trigger: dict[str, Any], *, at: float) -> Heard | None:
         """Return what a daemon had last been told of one of an object's triggers at a moment."""
         metadata = trigger["metadata"]
-        told = self.heard.get((number, owner, place_of(metadata["address"], metadata["queue"])), [])
+        name = name_of(metadata["address"], metadata["queue"], activation(trigger))
+        told = self.heard.get((number, owner, name), [])
         return next((heard for heard in reversed(told) if heard.told <= at), None)
 
     def _memory(self, found: dict[str, Any]) -> Memory:
