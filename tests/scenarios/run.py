@@ -15,7 +15,7 @@ SETTLE_SECONDS: Final = 480.0
 """After the last fault everything is right within this time: the cooldown (90 s), the HPA's stabilisation (300 s), the
 longest back-off (60 s) and a lease that has to run out (15 s) included."""
 QUIET_SECONDS: Final = 130.0
-"""So long nothing is written once everything is right: longer than the longest cooldown and the daemon's own resync."""
+"""So long everything must be right with nothing written: longer than the longest cooldown and the daemon's resync."""
 LOOK_SECONDS: Final = 10.0
 FLICKER_SECONDS: Final = 2.5
 SLOW_SECONDS: Final = 25.0
@@ -80,28 +80,23 @@ async def _settle(world: World, chance: random.Random) -> None:
     if not world.alive():
         world.start()
     world.tell("nothing more happens")
-    ended = world.time
-    while invariant.unsettled(world) is not None and world.time < ended + SETTLE_SECONDS:
-        await asyncio.sleep(LOOK_SECONDS)
-        world.check()
-    if (wrong := invariant.unsettled(world)) is not None:
-        raise Violation(wrong)
-    await _quiet(world, ended + SETTLE_SECONDS)
+    await _calm(world)
     await _react(world)
 
 
-async def _quiet(world: World, until: float) -> None:
-    # What follows from what is right is written within the same time; from then on nothing is.
-    since = world.time
+async def _calm(world: World) -> None:
+    """Return once everything is right, has been for a while, and nothing was written in it."""
+    ended = since = world.time
+    wrong = ""
     while world.time < since + QUIET_SECONDS:
+        if since > ended + SETTLE_SECONDS:
+            raise Violation(wrong)
         await asyncio.sleep(LOOK_SECONDS)
         world.check()
-        if world.wrote_at > since:
-            since = world.wrote_at
-            if since > until:
-                raise Violation("steady: still written though nothing changes any more")
-    if (wrong := invariant.unsettled(world)) is not None:
-        raise Violation(wrong)
+        written = "steady: still written though nothing changes any more" if world.wrote_at > since else ""
+        wrong = invariant.unsettled(world) or written
+        if wrong:
+            since = world.time
 
 
 async def _react(world: World) -> None:

@@ -146,5 +146,7 @@ def scaler(asker: Asker, *, batched: bool) -> type[Scaler[Any]]:
             at, told = asker.answered.get((meta.address, meta.queue), 0.0), asyncio.get_running_loop().time()
             asker.heard(Heard(self.trigger.owner, name, meta.queue, value, active, at, told))
 
+    # A source's phase comes from the class's name too: by whatever name this module was imported, it is the same one.
+    QueueScaler.__module__ = "scenarios.source"
     QueueScaler.batched = batched
     return QueueScaler
