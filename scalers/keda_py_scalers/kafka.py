@@ -129,7 +129,7 @@ class KafkaMetadata(LagMetadata):
     scopes: str = param("scopes", order=(AUTH,), default="")
     oauth_token_endpoint_uri: str = param("oauthTokenEndpointUri", order=(AUTH,), default="")
     oauth_extensions: str = param("oauthExtensions", order=(AUTH,), default="")
-    keytab: str = param("keytab", order=(AUTH,), default="")
+    keytab: str = param("keytab", order=(AUTH,), default="", binary=True)
     realm: str = param("realm", order=(AUTH,), default="")
     kerberos_config: str = param("kerberosConfig", order=(AUTH,), default="")
     kerberos_service_name: str = param("kerberosServiceName", order=(AUTH,), default="")

@@ -321,3 +321,8 @@ def test_who_to_be_at_aws_has_to_be_said() -> None:
     with pytest.raises(MetadataError, match="needs tls enable; saslTokenProvider aws_msk_iam: needs awsRegion"):
         made(KafkaScaler, GIVEN | how, auth={"awsAccessKeyID": "AKID"})
     made(KafkaScaler, GIVEN | MSK | how, pod_identity=PodIdentity("aws"))
+
+
+def test_partitions_that_follow_each_other_are_one_range() -> None:
+    given = GIVEN | {"topic": "t", "partitionLimitation": "1-3,4,9,7-8"}
+    assert made(ApacheKafkaScaler, given).meta.question.partitions == (range(1, 5), range(9, 10), range(7, 9))
