@@ -20,6 +20,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, Kaf
 from aiokafka.protocol.metadata import MetadataRequest
 
 from keda_py.scaler import ScalerError, SourceUnavailable
+from keda_py_scalers.bounded import OversizedError
 from keda_py_scalers.kafka_auth import Connect
 
 Address = tuple[str, int]
@@ -179,10 +180,12 @@ def _reason(error: BaseException) -> str:
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {(error.reason or 'unknown').replace('_', ' ').lower()}"
+    if isinstance(error, OversizedError):
+        return f"{error}: is this port Kafka's?"
     if isinstance(error, OSError):
         # asyncio's own words repeat the address.
         refused = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         return refused or "cannot connect"
-    if isinstance(error.__cause__, ssl.SSLError):
+    if isinstance(error.__cause__, ssl.SSLError | OversizedError):
         return _reason(error.__cause__)
     return "it closed the connection: are tls and sasl what its listener expects?"
