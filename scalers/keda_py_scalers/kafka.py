@@ -254,7 +254,8 @@ class LagScaler(Scaler[L]):
         if not problems:
             try:
                 login = self.meta.login(self.trigger)
-                if login.tls is not None:
+                # All authorities of the system are read for a context: only if there is something to find out.
+                if login.tls is not None and login.tls.has_files:
                     login.tls.context(self.platform)
             except ScalerError as error:
                 yield str(error)

@@ -47,6 +47,11 @@ class Tls:
     key_password: str = field(default="", repr=False)
     unsafe: bool = False
 
+    @property
+    def has_files(self) -> bool:
+        """Whether there is a certificate or key of the trigger's own."""
+        return bool(self.ca or self.cert or self.key)
+
     def context(self, platform: Platform) -> ssl.SSLContext:
         """Return it; raise `ScalerError` saying which certificate or key cannot be used."""
         pair = (self.cert, self.key) if self.cert and self.key else None

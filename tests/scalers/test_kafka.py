@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import hmac
+import ssl
 import struct
+from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -18,8 +21,8 @@ from keda_py_scalers.kafka_auth import entered
 from keda_py_scalers.kafka_lag import Lag, Position, Rules, lag_of, measure
 from keda_py_scalers.kafka_wire import Commits, Coordinators, FetchOffsets, FindCoordinators, GroupCommits, TooOldError
 
-from keda_py.scaler import MetadataError, PodIdentity
-from keda_py.testing import FakeSource, made
+from keda_py.scaler import Inputs, MetadataError, Platform, PodIdentity, Trigger, build
+from keda_py.testing import FakeKubernetes, FakeSource, made
 
 from .asking import Asked, read
 
@@ -198,6 +201,19 @@ def test_without_a_topic_no_partition_is_left_out(scaler: Any) -> None:
 def test_what_makes_no_sense_is_told(given: dict[str, str], auth: dict[str, str], says: str) -> None:
     with pytest.raises(MetadataError, match=says):
         made(KafkaScaler, GIVEN | given, auth=auth)
+
+
+def test_no_authority_is_read_to_check_a_trigger_without_certificates(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no PEM")
+    platform = Platform(lambda: datetime.now(UTC), FakeKubernetes(), ca_paths=(str(tmp_path),))
+
+    def checked(auth: dict[str, str]) -> None:
+        about = Trigger("kafka", 0, Inputs(GIVEN | {"tls": "enable"}, auth), "ns", "app")
+        build(KafkaScaler, about, platform=platform, source=lambda _: None)
+
+    checked({})
+    with pytest.raises(ssl.SSLError):
+        checked({"ca": "some"})
 
 
 def test_what_of_apache_kafka_makes_no_sense_is_told() -> None:
