@@ -10,10 +10,10 @@ A connection that broke is opened anew at once, a broker that stays silent is as
 import asyncio
 import os
 import ssl
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
+from weakref import WeakValueDictionary
 
 from aiokafka.conn import CloseReason, collect_hosts
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError, UnsupportedSaslMechanismError
@@ -47,7 +47,8 @@ class Brokers:
         self._seconds = seconds
         self._known: dict[int, Address] = {}
         self._open: dict[Address, Any] = {}
-        self._opening: defaultdict[Address, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # A lock is there as long as somebody has it or waits for it.
+        self._opening: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._suspects: set[Address] = set()
 
     async def __aenter__(self) -> Self:
@@ -63,8 +64,12 @@ class Brokers:
         await self._close_all()
 
     def learn(self, answer: Any) -> dict[int, Address]:
-        """Return the addresses of all brokers by id, taken from the answer to a metadata request."""
+        """Return the addresses of all brokers by id, taken from the answer to a metadata request; forget all others."""
         self._known = {node: (host, port) for node, host, port, *_ in answer.brokers}
+        current = set(self._known.values())
+        for address in self._open.keys() - current:
+            self._drop(address)
+        self._suspects &= current
         return self._known
 
     async def ask_any(self, request: Any) -> Any:
@@ -111,7 +116,7 @@ class Brokers:
     async def _connection(self, address: Address) -> tuple[Any, bool]:
         """Return the connection to a broker, and whether it was opened for this."""
         # Several rounds may want it at once; one opens it.
-        async with self._opening[address]:
+        async with self._opening.setdefault(address, asyncio.Lock()):
             connection = self._open.get(address)
             if connection is not None and connection.connected():
                 return connection, False
@@ -149,8 +154,6 @@ class Brokers:
             except (UnreachableError, SilentError) as error:
                 reasons.append(str(error))
                 continue
-            if address not in self._known.values():
-                self._drop(address)
             return
         raise SourceUnavailable("; ".join(dict.fromkeys(reasons)))
 
