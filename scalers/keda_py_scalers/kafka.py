@@ -35,6 +35,9 @@ from keda_py_scalers.kafka_lag import Lag, Place, Rules, measure
 
 ROUND: Final = 4
 """A read may take so many times as long as one answer of a broker: metadata, coordinator, commits, ends."""
+LONGEST_NAME: Final = 2**15 - 1
+"""Names have a length of 16 bits in Kafka's protocol. One that does not fit would fail what others ask beside it."""
+UNSENDABLE: Final = f"expected at most {LONGEST_NAME} bytes of text"
 _VERSION: Final = re.compile(r"0(\.[0-9]+){3}|[1-9][0-9]*(\.[0-9]+){2}")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+")
 
@@ -96,6 +99,8 @@ class LagMetadata(Metadata):
 
     def problems(self) -> Iterator[str]:
         """Yield a sentence for each combination that makes no sense."""
+        names = {"topic": self.topics, "consumerGroup": (self.consumer_group,)}
+        yield from (f"{what}: {UNSENDABLE}" for what, some in names.items() if not all(map(_can_be_sent, some)))
         if self.allow_idle_consumers and self.limit_to_partitions_with_lag:
             yield "allowIdleConsumers and limitToPartitionsWithLag exclude each other"
         if self.limit_to_partitions_with_lag and not self.topics:
@@ -220,6 +225,13 @@ def tls_of(meta: LagMetadata, *, unsafe: bool = False) -> Tls | None:
     if meta.tls != "enable":
         return None
     return Tls(ca=meta.ca, cert=meta.cert, key=meta.key, key_password=meta.key_password, unsafe=unsafe)
+
+
+def _can_be_sent(name: str) -> bool:
+    try:
+        return len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def _range(text: str) -> range:

@@ -10,6 +10,7 @@ A connection that broke is opened anew at once, a broker that stays silent is as
 import asyncio
 import os
 import ssl
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
@@ -107,6 +108,9 @@ class Brokers:
                 return await connection.send(request)
             except (IncompatibleBrokerVersion, NotImplementedError):
                 raise ScalerError(f"broker {_shown(address)} is too old, or too new, for keda-py") from None
+            except (ValueError, struct.error):
+                # Nothing of it was sent: others on this connection are not concerned.
+                raise ScalerError(f"broker {_shown(address)} cannot be asked: a name does not fit a request") from None
             except (KafkaError, OSError) as error:
                 self._drop(address, connection)
                 # It may have been closed long ago, by a restart or for being idle.

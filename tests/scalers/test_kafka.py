@@ -178,6 +178,9 @@ def test_without_a_topic_no_partition_is_left_out(scaler: Any) -> None:
         ({"limitToPartitionsWithLag": "true", "ensureEvenDistributionOfPartitions": "true"}, {}, "exclude each other"),
         ({"fullMetadata": "false", "topic": ""}, {}, "fullMetadata: false needs a topic"),
         ({"version": "0.11"}, {}, "version"),
+        ({"topic": "t" * 2**15}, {}, "topic: expected at most 32767 bytes of text"),
+        ({"topic": "é" * 2**14}, {}, "topic: expected at most 32767 bytes of text"),
+        ({"consumerGroup": "g" * 2**15}, {}, "consumerGroup: expected at most 32767 bytes of text"),
         ({"partitionLimitation": "1-2-3"}, {}, "partitionLimitation: expected partitions"),
         ({"partitionLimitation": "99999999999"}, {}, "32 bits"),
         ({"tls": "enable"}, {"cert": "c"}, "cert, key: one without the other"),
@@ -214,6 +217,14 @@ def test_no_authority_is_read_to_check_a_trigger_without_certificates(tmp_path: 
     checked({})
     with pytest.raises(ssl.SSLError):
         checked({"ca": "some"})
+
+
+@pytest.mark.parametrize("kind", [KafkaScaler, ApacheKafkaScaler])
+@pytest.mark.parametrize("name", ["topic", "consumerGroup"])
+def test_a_name_that_is_no_text_is_told(kind: Any, name: str) -> None:
+    with pytest.raises(MetadataError, match=name):
+        made(kind, GIVEN | {name: "a\ud800"})
+    made(kind, GIVEN | {name: "t" * (2**15 - 1)})
 
 
 def test_what_of_apache_kafka_makes_no_sense_is_told() -> None:

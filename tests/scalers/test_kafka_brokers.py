@@ -5,7 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.protocol.commit import OffsetFetchRequest_v1
 from keda_py_scalers.kafka_brokers import Address, Brokers, SilentError
+from keda_py_scalers.kafka_wire import FetchOffsets
+
+from keda_py.scaler import ScalerError
 
 A, B, C = (("a", 1), ("b", 1), ("c", 1))
 SECONDS = 1.0
@@ -43,6 +47,8 @@ class Connection:
     async def send(self, request: Any) -> Any:
         if self.address in self.cluster.silent:
             await asyncio.Event().wait()
+        if isinstance(request, FetchOffsets | OffsetFetchRequest_v1):
+            request.encode()
         return self.cluster.metadata
 
 
@@ -77,3 +83,15 @@ async def test_nothing_is_kept_about_a_broker_that_was_silent_and_is_gone() -> N
         some.learn(await some.ask_any("metadata"))
         assert some._suspects == set()
         assert list(some._opening) == []
+
+
+@pytest.mark.parametrize(
+    "request_", [FetchOffsets({"\ud800": None}), OffsetFetchRequest_v1("g" * 2**15, [])], ids=["no text", "too long"]
+)
+async def test_a_request_that_cannot_be_encoded_fails_alone(request_: Any) -> None:
+    cluster = Cluster(A)
+    async with brokers(cluster) as some:
+        with pytest.raises(ScalerError, match="broker a:1 cannot be asked: a name does not fit a request"):
+            await some.ask(A, request_)
+        assert await some.ask(A, "anything")
+        assert cluster.open == [A]
