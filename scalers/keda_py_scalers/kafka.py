@@ -138,6 +138,7 @@ class KafkaMetadata(LagMetadata):
     realm: str = param("realm", order=(AUTH,), default="")
     kerberos_config: str = param("kerberosConfig", order=(AUTH,), default="")
     kerberos_service_name: str = param("kerberosServiceName", order=(AUTH,), default="")
+    # Taken, and without effect: MIT Kerberos negotiates it.
     kerberos_disable_fast: bool = param("kerberosDisableFAST", order=(AUTH,), default=False)
 
     @property
