@@ -121,14 +121,17 @@ class ScaledObjects:
         self._builder.forget(key)
 
     def begin(self, key: Key) -> None:
-        """Start to read an object's triggers, before its first pass comes up; what is wrong, that pass will tell.
+        """Take up an object as a term begins: read its triggers, before its first pass comes up.
 
-        So that with many objects their reading waits for nobody's writing, and a first pass has something to decide on.
+        What is wrong, that pass will tell. So that with many objects their reading waits for nobody's writing, and a first pass has something to decide on.
         """
         raw = self._cluster.scaled_objects.get(key)
         if raw is not None and not raw["metadata"].get("deletionTimestamp"):
+            live = self._remembered(key, raw)
+            # Another daemon may have led since: the status knows, what this one remembers of its last term does not.
+            live.memory = None
             with suppress(UnusableError):
-                self._read(key, self._parsed(raw), self._remembered(key, raw))
+                self._read(key, self._parsed(raw), live)
 
     def _read(self, key: Key, scaled_object: ScaledObject, live: Live) -> None:
         """Have the triggers of the spec, and those of our own objects polled."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keda_py.decide.status import parse_time
+from keda_py.decide.status import format_time, parse_time
 from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scaled_object
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.live import Builder, Key
@@ -276,6 +276,24 @@ async def test_a_crash_during_the_cooldown_does_not_begin_it_again(world: World)
         await asyncio.sleep(200)
     async with world.daemon():
         await asyncio.sleep(140)
+        assert world.replicas == 0
+
+
+async def test_a_new_term_goes_by_what_other_leaders_saw(world: World) -> None:
+    world.deploy(2)
+    world.pods.count = 9
+    world.apply(cooldownPeriod=300)
+    async with world.daemon():
+        await asyncio.sleep(10)
+        world.pods.count = 0
+        await asyncio.sleep(200)
+        found = dict(world.api.objects[f"{SO}/app"])
+        world.api.put(f"{SO}/app", found | {"status": found["status"] | {"lastActiveTime": format_time(world.time())}})
+        await asyncio.sleep(1)
+        world.objects.begin(("ns", "app"))
+        await asyncio.sleep(290)
+        assert world.replicas == 2
+        await asyncio.sleep(20)
         assert world.replicas == 0
 
 

@@ -28,6 +28,7 @@ IN_FLIGHT_SECONDS: Final = 20.0
 """So long a pass may still act on a spec that was just replaced: its own waiting, and the watch's."""
 FRESH_SECONDS: Final = 12.0
 """So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting."""
+_JUST_BEFORE: Final = 1e-6
 BURST_SECONDS: Final = 10.0
 ROUNDING: Final = timedelta(seconds=1)
 """Times in a status have whole seconds."""
@@ -55,9 +56,11 @@ def _one_writer(world: World, change: Change, writer: int) -> None:
     """Only a daemon that leads writes, and only one leads."""
     if writer <= 0 or change.place not in (SCALED_OBJECTS, DEPLOYMENTS, HPAS):
         return
-    leading = [p.number for p in world.processes.values() if p.leads]
-    if len(leading) > 1:
-        raise Violation(f"one writer: daemons {leading} lead at once")
+    others = [p.number for p in world.processes.values() if p.leads and p.number != writer]
+    process = world.processes.get(writer)
+    # What a daemon sent before it died may arrive after.
+    if others or (process is not None and not process.daemon.acts):
+        raise Violation(f"one writer: daemon {writer} writes, and {others or 'nobody'} leads")
 
 
 def _target_written(world: World, change: Change, writer: int) -> None:
@@ -77,15 +80,16 @@ def _target_written(world: World, change: Change, writer: int) -> None:
             raise Violation(f"restored: {change.name[1]} is set to {after} on deletion: {found['status']}")
         world.restored.add(found["metadata"]["uid"])
         return
-    # Any spec that it may have seen can justify what it did.
+    # It decided at any moment since its first request may have left, and on any spec that it may have seen.
     objections = [
-        _objection(world, found, spec, writer=writer, before=before, after=after)
+        _objection(world, found, spec, writer=writer, before=before, after=after, at=at)
+        for at in _moments(world, change.name[1], writer)
         for spec in _specs(world, change.name[1], writer)
     ]
     if None not in objections:
-        latest = _told(world, writer, found, found["spec"])
+        latest = _told(world, writer, found, found["spec"], at=world.time)
         raise Violation(
-            f"{objections[-1] if objections else 'bounds: no object'}: {change.name[1]}, {before} -> {after} by "
+            f"{objections[0] if objections else 'bounds: no object'}: {change.name[1]}, {before} -> {after} by "
             f"{who(writer)} at {world.now()}: {found['spec']}, heard {latest}"
         )
 
@@ -105,22 +109,21 @@ def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int)
     if after < before <= hpa["spec"]["maxReplicas"]:
         # What it asks for: of an edit a daemon that is cut off knows nothing yet.
         for queue in _metrics(hpa):
-            told = [h for (_, owner, place), h in world.heard.items() if owner == name and place.endswith(f"/{queue}")]
-            if not any(h.value is not None and world.time - h.at <= FRESH_SECONDS for h in told):
+            told = [h for (_, o, place), h in world.heard.items() if o == name and place.endswith(f"/{queue}")]
+            if not any(h[-1].value is not None and world.time - h[-1].at <= FRESH_SECONDS for h in told):
                 raise Violation(f"unknown is never zero: the HPA scales down, and {queue} has not answered")
 
 
 def _objection(
-    world: World, found: dict[str, Any], spec: dict[str, Any], *, writer: int, before: int, after: int
+    world: World, found: dict[str, Any], spec: dict[str, Any], *, writer: int, before: int, after: int, at: float
 ) -> str | None:
-    """Return the rule that a daemon has broken by this under a spec, None if it may have done it."""
+    """Return the rule that a daemon has broken by deciding this at a moment, under a spec; None if it may have."""
     least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
-    heard = _told(world, writer, found, spec)
+    heard = _told(world, writer, found, spec, at=at)
     active = any(h is not None and h.active for h in heard)
     known = all(h is not None and h.value is not None for h in heard)
     if after == max(least, 1) and after > before and (before == 0 or idle is not None or before < least):
-        # It may have been told otherwise between deciding and writing; then the other way round is as right.
-        may_wake = active or _was_active(world, found, writer) or (known and idle is None and before < least)
+        may_wake = active or (known and idle is None and before < least)
         return None if may_wake else "activation: woken while nothing is active"
     asleep = idle if idle is not None else 0 if least == 0 else None
     if asleep is None or after != asleep or after >= before:
@@ -129,24 +132,28 @@ def _objection(
         return "unknown is never zero: put to sleep on triggers that have not answered"
     if active:
         return "activation: put to sleep while active"
-    return None if _cooled_down(world, found, spec, writer) else "cooldown: put to sleep before its end"
+    return None if _cooled_down(world, found, spec, writer=writer, at=at) else "cooldown: put to sleep before its end"
 
 
-def _was_active(world: World, found: dict[str, Any], writer: int) -> bool:
-    memory = world.memories.get(found["metadata"]["name"])
-    last = memory.active.get(writer) if memory is not None else None
-    return last is not None and world.now() - last < timedelta(seconds=IN_FLIGHT_SECONDS)
+def _moments(world: World, name: str, writer: int) -> list[float]:
+    """Return the moments between which a daemon knew the same: now, and before each thing that it was told lately."""
+    told = {
+        h.told for (number, owner, _), all_ in world.heard.items() if (number, owner) == (writer, name) for h in all_
+    }
+    lately = (moment for moment in told if world.time - moment < IN_FLIGHT_SECONDS)
+    return [world.time, *(moment - _JUST_BEFORE for moment in sorted(lately, reverse=True))]
 
 
-def _cooled_down(world: World, found: dict[str, Any], spec: dict[str, Any], writer: int) -> bool:
+def _cooled_down(world: World, found: dict[str, Any], spec: dict[str, Any], *, writer: int, at: float) -> bool:
     memory = world.memories.get(found["metadata"]["name"])
     cooldown = timedelta(seconds=spec.get("cooldownPeriod", 300))
     if memory is None or memory.uid != found["metadata"]["uid"]:
         return True
-    own = memory.active.get(writer)
-    if own is not None and world.now() - own < cooldown:
+    own = [wall for moment, wall in memory.active[writer] if moment <= at][-1:]
+    if own and world.now() - own[0] < cooldown:
         return False
-    return memory.recorded is None or world.now() - memory.recorded >= cooldown - ROUNDING
+    recorded = [wall for moment, wall in memory.recorded if moment <= at]
+    return not recorded or world.now() - max(recorded) >= cooldown - ROUNDING
 
 
 def _restored(world: World, change: Change, writer: int) -> None:
@@ -171,16 +178,18 @@ def _status_written(world: World, change: Change, writer: int) -> None:
         if not _ever_active(world, found, writer):
             raise Violation(f"status: {change.name[1]} is called active, and no trigger ever was to {who(writer)}")
     elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False":
-        for spec in _specs(world, change.name[1], writer):
-            if all(h is not None and h.value is not None for h in _told(world, writer, found, spec)):
-                return
+        for at in _moments(world, change.name[1], writer):
+            for spec in _specs(world, change.name[1], writer):
+                if all(h is not None and h.value is not None for h in _told(world, writer, found, spec, at=at)):
+                    return
         raise Violation(f"status: {change.name[1]} is called inactive, and not every trigger has answered")
 
 
 def _ever_active(world: World, found: dict[str, Any], writer: int) -> bool:
-    memory = world.memories.get(found["metadata"]["name"])
-    told = [h for spec in _specs(world, found["metadata"]["name"], writer) for h in _told(world, writer, found, spec)]
-    return (memory is not None and writer in memory.active) or any(h is not None and h.active for h in told)
+    name = found["metadata"]["name"]
+    return any(
+        h.active for (number, owner, _), all_ in world.heard.items() if (number, owner) == (writer, name) for h in all_
+    )
 
 
 def _hpa_written(world: World, change: Change, writer: int) -> None:
@@ -220,8 +229,8 @@ def _specs(world: World, name: str, writer: int) -> list[dict[str, Any]]:
     return [spec for spec in [*recent, *(spec for _, spec in history[-1:])] if spec is not None]
 
 
-def _told(world: World, writer: int, found: dict[str, Any], spec: dict[str, Any]) -> list[Heard | None]:
-    return [world.heard_of(writer, found["metadata"]["name"], trigger) for trigger in spec["triggers"]]
+def _told(world: World, writer: int, found: dict[str, Any], spec: dict[str, Any], *, at: float) -> list[Heard | None]:
+    return [world.heard_of(writer, found["metadata"]["name"], trigger, at=at) for trigger in spec["triggers"]]
 
 
 # --- once all faults have ended -------------------------------------------------------------------------------------

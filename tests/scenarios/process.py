@@ -169,6 +169,10 @@ class Process:
         self.transport.dead = True
         await self._end()
 
+    def bury(self) -> None:
+        """Let what is left of it after its death do nothing more."""
+        self._task.cancel()
+
     async def stop(self) -> None:
         """End it as SIGTERM does."""
         await self._end()

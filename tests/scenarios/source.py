@@ -43,13 +43,14 @@ class QueueMetadata(Metadata):
 
 @dataclass(frozen=True)
 class Heard:
-    """What a trigger was told last: the value, None for an error; loop time when the source said so."""
+    """What a trigger was told: the value, None for an error; when the source said so, and when it was told."""
 
     owner: str
     place: str
     value: float | None
     active: bool
     at: float
+    told: float
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def scaler(asker: Asker, *, batched: bool) -> type[Scaler[Any]]:
         def _tell(self, value: float | None) -> None:
             place = place_of(self.meta.address, self.meta.queue)
             active = value is not None and value > self.meta.activation
-            asker.heard(Heard(self.trigger.owner, place, value, active, asker.answered.get(place, 0.0)))
+            at, told = asker.answered.get(place, 0.0), asyncio.get_running_loop().time()
+            asker.heard(Heard(self.trigger.owner, place, value, active, at, told))
 
     QueueScaler.batched = batched
     return QueueScaler

@@ -37,11 +37,13 @@ class Violation(AssertionError):
 
 @dataclass
 class Memory:
-    """What is known of an object's activity: when a daemon last read one of its triggers as active, and which did."""
+    """What is known of an object's activity: when each daemon read one of its triggers as active, and when the status
+    came to say so, as loop time and as the wall clock had it.
+    """
 
     uid: str
-    active: dict[int, datetime] = field(default_factory=dict)
-    recorded: datetime | None = None
+    active: dict[int, list[tuple[float, datetime]]] = field(default_factory=lambda: defaultdict(list))
+    recorded: list[tuple[float, datetime]] = field(default_factory=list)
 
 
 class World:
@@ -55,7 +57,7 @@ class World:
         self.skew = timedelta(0)
         self.elects = elects
         self.batched = batched
-        self.heard: dict[tuple[int, str, str], Heard] = {}
+        self.heard: dict[tuple[int, str, str], list[Heard]] = defaultdict(list)
         self.memories: dict[str, Memory] = {}
         self.specs: dict[tuple[int, str], list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
         """What objects ask for, and since when: in truth (`CONTROLLER`), and as far as each daemon has heard."""
@@ -158,7 +160,7 @@ class World:
         return list(self.processes.values())
 
     def _bury(self, number: int) -> None:
-        del self.processes[number]
+        self.processes.pop(number).bury()
         self.tell(f"daemon {number} is dead")
         for memory in self.memories.values():
             # What only it knew is lost with it.
@@ -189,19 +191,20 @@ class World:
 
     def _hear(self, number: int, heard: Heard) -> None:
         self.questions += 1
-        self.heard[number, heard.owner, heard.place] = heard
+        self.heard[number, heard.owner, heard.place].append(heard)
         process, found = self.processes.get(number), self.scaled_object(heard.owner)
         if found is None or not heard.active or process is None or not process.alive:
             return
         memory = self._memory(found)
-        memory.active[number] = self.now()
+        memory.active[number].append((self.time, self.now()))
         if said(found, "Active") == "True":
-            memory.recorded = self.now()
+            memory.recorded.append((self.time, self.now()))
 
-    def heard_of(self, number: int, owner: str, trigger: dict[str, Any]) -> Heard | None:
-        """Return what a daemon was last told of one of an object's triggers."""
+    def heard_of(self, number: int, owner: str, trigger: dict[str, Any], *, at: float) -> Heard | None:
+        """Return what a daemon had last been told of one of an object's triggers at a moment."""
         metadata = trigger["metadata"]
-        return self.heard.get((number, owner, place_of(metadata["address"], metadata["queue"])))
+        told = self.heard.get((number, owner, place_of(metadata["address"], metadata["queue"])), [])
+        return next((heard for heard in reversed(told) if heard.told <= at), None)
 
     def _memory(self, found: dict[str, Any]) -> Memory:
         name, uid = found["metadata"]["name"], found["metadata"]["uid"]
@@ -244,7 +247,7 @@ class World:
         if found is not None and writer > 0 and said(found, "Active") == "True":
             # What the status says now, the next daemon knows.
             memory = self._memory(found)
-            memory.recorded = max(filter(None, (memory.recorded, memory.active.get(writer))), default=None)
+            memory.recorded += [(self.time, wall) for _, wall in memory.active[writer][-1:]]
 
 
 def who(writer: int) -> str:
