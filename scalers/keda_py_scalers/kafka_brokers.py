@@ -188,7 +188,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {(error.reason or 'unknown').replace('_', ' ').lower()}"
     if isinstance(error, OversizedError):
-        return f"{error}: is this port Kafka's?"
+        return f"{error}: is this port Kafka's, and are tls and sasl what its listener expects?"
     if isinstance(error, OSError):
         # asyncio's own words repeat the address.
         refused = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

@@ -68,9 +68,21 @@ METHOD = 1
 @pytest.mark.parametrize(
     ("asked", "announced", "says"),
     [
-        (kafka(KafkaScaler), struct.pack(">i", GIBIBYTE), "answered more than 64 MiB: is this port Kafka's?"),
-        (kafka(ApacheKafkaScaler), b"HTTP", "answered more than 64 MiB: is this port Kafka's?"),
-        (kafka(KafkaScaler), struct.pack(">i", -1), "answered more than 64 MiB: is this port Kafka's?"),
+        (
+            kafka(KafkaScaler),
+            struct.pack(">i", GIBIBYTE),
+            "answered more than 64 MiB: is this port Kafka's, and are tls and sasl what its listener expects?",
+        ),
+        (
+            kafka(ApacheKafkaScaler),
+            b"HTTP",
+            "answered more than 64 MiB: is this port Kafka's, and are tls and sasl what its listener expects?",
+        ),
+        (
+            kafka(KafkaScaler),
+            struct.pack(">i", -1),
+            "answered more than 64 MiB: is this port Kafka's, and are tls and sasl what its listener expects?",
+        ),
         (amqp, struct.pack(">BHI", METHOD, 0, GIBIBYTE), "answered more than 64 MiB: is this the port for AMQP?"),
     ],
 )
