@@ -49,9 +49,10 @@ servers:
 controlplane: $(STAMP)
 	@$(BIN)/python -m tests.controlplane build >/dev/null
 
-## make bench      measure it on a real control plane, and write what docs/performance.md shows
-bench: $(STAMP) controlplane
+## make bench      measure it, on a real control plane and with real brokers: what docs/performance.md shows
+bench: $(STAMP) servers controlplane
 	@$(BIN)/python -m tests.bench
+	@for part in kafka rabbitmq sqs scenarios; do $(BIN)/python -m tests.bench.$$part || exit 1; done
 
 ## make soak       play SEEDS=100000 scenarios on all cores, to the first that fails
 soak: $(STAMP)

@@ -9,10 +9,14 @@ import structlog
 from keda_py.settings import Settings
 
 
+def silence_libraries() -> None:
+    """Keep to themselves what libraries log: what fails is told by us, once and without secrets."""
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
 def configure(settings: Settings) -> None:
     """Set up logging for the whole process."""
-    # Libraries log to the standard library's loggers. What fails is told by us, once and without secrets.
-    logging.getLogger().addHandler(logging.NullHandler())
+    silence_libraries()
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if settings.log_encoder == "json"

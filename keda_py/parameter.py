@@ -61,6 +61,7 @@ class Parameter:
     bits: int = 64
     unsigned: bool = False
     removed: str | None = None
+    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def param(
     bits: int = 64,
     unsigned: bool = False,
     removed: str | None = None,
+    binary: bool = False,
     **constraints: Any,
 ) -> Any:
     """Declare a parameter as the default value of a `Metadata` field.
@@ -99,9 +101,10 @@ def param(
     `enum`, `exclusive`: allowed values, and values of which only one may be given; both per separated piece.
     `ranges`: integer lists accept ``1-4``. `bits`, `unsigned`: the bounds of an integer.
     `removed`: what to use instead of a parameter that no longer exists; giving it a value is an error.
+    `binary`: may be bytes that are no text, a keytab's say, written as `surrogateescape` does.
     `constraints`: pydantic's, such as ``gt=0``.
     """
-    declared = Parameter(names, order, enum, exclusive, separator, ranges, bits, unsigned, removed)
+    declared = Parameter(names, order, enum, exclusive, separator, ranges, bits, unsigned, removed, binary)
     may_be_secret = order != (Origin.TRIGGER,)
     info: FieldInfo = Field(default, alias=names[0], repr=not may_be_secret, **constraints)
     info.metadata.append(declared)
@@ -191,12 +194,13 @@ _SPACE: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")
 _JSON_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _JSON_SPACE: Final = " \t\n\r"
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-_MAX_RANGE: Final = 100_000
+_MAX_ITEMS: Final = 100_000
 _INT64: Final = 2**63
 
 QueryValues = dict[str, list[str]]
@@ -208,6 +212,8 @@ def decode(text: str, annotation: Any, parameter: Parameter) -> Any:
 
     An annotation that is none of the kinds of KEDA's parameters gets the text itself, for its own pydantic validator.
     """
+    if not parameter.binary and _NO_TEXT.search(text):
+        raise ValueError("expected text, found bytes that are none")
     _check_pieces(text, parameter)
     kind, optional = _without_none(annotation)
     if optional and text == "null" and kind in (int, float, bool):
@@ -302,6 +308,8 @@ def _items(text: str, kind: Any, parameter: Parameter) -> list[Any]:
             items.extend(_range(item, parameter))
         else:
             items.append(_scalar(item, kind, parameter))
+        if len(items) > _MAX_ITEMS:
+            raise ValueError(f"may name at most {_MAX_ITEMS} numbers")
     return items
 
 
@@ -310,8 +318,8 @@ def _range(text: str, parameter: Parameter) -> range:
     if len(bounds) != 2:  # noqa: PLR2004  a range has two ends
         raise ValueError("expected a range such as 1-4")
     first, last = (_integer(bound, parameter) for bound in bounds)
-    if last - first > _MAX_RANGE:
-        raise ValueError(f"a range may span at most {_MAX_RANGE} numbers")
+    if last - first > _MAX_ITEMS:
+        raise ValueError(f"a range may span at most {_MAX_ITEMS} numbers")
     return range(first, last + 1)
 
 

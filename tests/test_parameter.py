@@ -142,3 +142,16 @@ def test_what_may_be_secret_is_never_shown() -> None:
 @given(st.sampled_from(sorted(KINDS)), st.text(max_size=30))
 def test_any_text_is_a_value_or_a_clear_error(kind: str, text: str) -> None:
     outcome(kind, {"metadata": {"v": text}})
+
+
+def test_lists_are_bounded_as_a_whole() -> None:
+    ranges = ",".join(["0-99999"] * 1000)
+    with pytest.raises(MetadataError, match="v: may name at most 100000 numbers"):
+        read(KINDS["[]int64 range"], Inputs({"v": ranges}))
+
+
+def test_bytes_that_are_no_text_are_only_for_who_wants_them() -> None:
+    keytab = b"\x05\xff".decode(errors="surrogateescape")
+    with pytest.raises(MetadataError, match="v: expected text"):
+        read(model(str, order=(AUTH,)), Inputs({}, {"v": keytab}))
+    assert read(model(str, order=(AUTH,), binary=True), Inputs({}, {"v": keytab})).v == keytab  # type: ignore[attr-defined]

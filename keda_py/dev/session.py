@@ -33,6 +33,7 @@ from keda_py.devcluster.transport import LocalTransport
 from keda_py.engine.metrics import read_metric
 from keda_py.engine.registry import Registry, RegistryError
 from keda_py.kube.client import Client
+from keda_py.log import silence_libraries
 from keda_py.runtime.clock import wall_clock
 from keda_py.serve.listen import ListenError
 from keda_py.settings import Settings
@@ -132,6 +133,7 @@ class Session:
         self._applied: dict[Path, list[dict[str, Any]]] = {}
 
     def _tell_in_journal(self) -> None:
+        silence_libraries()
         structlog.configure(
             processors=[self._journal.log],
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -188,9 +188,10 @@ def authentication_key(kind: str, namespace: str, name: str) -> AuthenticationKe
 
 
 def trim_authentication(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept in memory of an authentication: its spec, and whom its status names as users."""
+    """Return what is kept in memory of an authentication: its spec, its users as in its status, whether it is to go."""
     metadata = found["metadata"]
-    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
+    names = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "finalizers")
+    kept = {key: metadata[key] for key in names if key in metadata}
     users = (found.get("status") or {}).get("scaledobjects") or ""
     return {"metadata": kept, "spec": found.get("spec") or {}, "status": {"scaledobjects": users}}
 

@@ -123,8 +123,8 @@ class ScaledObjects:
     def begin(self, key: Key) -> None:
         """Take up an object as a term begins: read its triggers, before its first pass comes up.
 
-        So that with many objects their reading waits for nobody's writing, and a first pass has something to decide on.
-        What is wrong, that pass will tell.
+        So that with many objects their reading waits for nobody's writing, and a first pass has something to decide
+        on. What is wrong, that pass will tell.
         """
         raw = self._cluster.scaled_objects.get(key)
         if raw is not None and not raw["metadata"].get("deletionTimestamp"):

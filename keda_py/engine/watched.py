@@ -21,8 +21,11 @@ from keda_py.kube.reflector import REFUSALS, Reflector, Store
 from keda_py.scaler import ScalerError
 
 Key = tuple[str, str]
-Entries = Mapping[str, str]
-"""Texts by name; bytes that are no text, such as a keytab's, are in it as `surrogateescape` writes them."""
+Entries = dict[str, str | None]
+"""Texts by name, None where the object has no such entry.
+
+Bytes that are no text, such as a keytab's, are in it as `surrogateescape` writes them.
+"""
 
 REFUSED_SECONDS: Final = 30.0
 
@@ -117,10 +120,9 @@ class _Copy:
         self._task: asyncio.Task[None] | None = None
         self._read = False
         self._entries: Entries | None = None
+        """Of what came last; the very dictionary that the watch's store has."""
         self._asked: frozenset[str] = frozenset()
         """Entries that are kept from what comes next."""
-        self._covered: frozenset[str] = frozenset()
-        """Entries that were kept from what came last."""
         self._refusal: str | None = None
         self._refused_at: float | None = None
 
@@ -132,10 +134,14 @@ class _Copy:
             self._restart()
 
     def leave(self, owner: Key, key: str) -> bool:
-        """Note that `owner` no longer needs an entry; return whether anybody needs one."""
+        """Note that `owner` no longer needs an entry, and forget one nobody needs; return whether anybody needs any."""
         self._users[key].discard(owner)
         if not self._users[key]:
             del self._users[key]
+            # Who needs it again reads it again.
+            self._asked -= {key}
+            if self._entries is not None:
+                self._entries.pop(key, None)
         return bool(self._users)
 
     def close(self) -> None:
@@ -148,11 +154,11 @@ class _Copy:
         kind, namespace, name = self._place
         if not self._read and self._refusal is not None:
             raise ScalerError(f"{kind} {namespace}/{name} cannot be read: {self._refusal}")
-        if not self._read or (self._entries is not None and key not in self._covered):
+        if not self._read or (self._entries is not None and key not in self._entries):
             raise Unread
         if self._entries is None:
             raise Missing(f"{kind} {namespace}/{name} does not exist; create it, or correct the name")
-        return self._entries.get(key)
+        return self._entries[key]
 
     def _restart(self) -> None:
         self.close()
@@ -167,8 +173,8 @@ class _Copy:
         kind = _KINDS[self._place[0]]
         entries = kind.entries(found)
         metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
-        kept = {key: kind.decode(entries[key]) for key in wanted if key in entries}
-        return {"metadata": metadata, "entries": kept, "covered": wanted}
+        kept: Entries = {key: kind.decode(entries[key]) if key in entries else None for key in wanted}
+        return {"metadata": metadata, "entries": kept}
 
     def _heard(self, error: ApiError | None, copy: dict[str, Any] | None) -> None:
         """Take in how a list went; one that found nothing changes nothing in the store and is known only from here."""
@@ -185,16 +191,15 @@ class _Copy:
             return
         hint = "; allow the daemon's ServiceAccount to list and watch it" if error.status in REFUSALS else ""
         before, self._refusal = (self._read, self._refusal), f"{error}{hint}"
-        self._read, self._entries = False, None
+        self._read = False
         if before != (False, self._refusal):
             self._wake_users()
 
     def _take(self, copy: dict[str, Any] | None) -> None:
-        before = (self._read, self._entries, self._covered)
+        before = (self._read, self._entries)
         self._read, self._refusal = True, None
         self._entries = None if copy is None else copy["entries"]
-        self._covered = frozenset() if copy is None else copy["covered"]
-        if before != (self._read, self._entries, self._covered):
+        if before != (self._read, self._entries):
             self._wake_users()
 
     def _wake_users(self) -> None:

@@ -5,6 +5,7 @@ back (429 and 503 with Retry-After) is asked again then, if the deadline allows 
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,8 @@ _JSON: Final = "application/json"
 _MERGE: Final = "application/merge-patch+json"
 _RETRIED: Final = frozenset({429, 503})
 _LIST_RESTARTS: Final = 3
+_NO_SEGMENT: Final = re.compile(r"[/%?#\s]")
+"""What no segment of a path may have (apimachinery pkg/api/validation/path IsValidPathSegmentName)."""
 
 
 class ApiError(Exception):
@@ -68,7 +71,13 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Return the path of one object, or of a list of them; without a namespace over all of them."""
+        """Return the path of one object, or of a list of them; without a namespace over all of them.
+
+        Raises `NotFound` for what cannot be a name: a manifest must not lead to another place than its own.
+        """
+        for part in (self.group, self.version, self.plural, namespace, name):
+            if part in (".", "..") or _NO_SEGMENT.search(part):
+                raise NotFound(404, "NotFound", f"there is no {self.kind or self.plural} {part!r}: that is no name")
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         parts = [root, *(("namespaces", namespace) if namespace else ()), self.plural]
         return "/".join(filter(None, [*parts, name, subresource]))

@@ -1,11 +1,13 @@
 """Which resource a kind is, and whether it can be scaled. Asked once for each group and version, then remembered."""
 
 import asyncio
+import re
 from typing import Any, Final
 
 from keda_py.kube.client import Client, NotFound, Resource
 
 FRESH_SECONDS: Final = 600.0
+_API_VERSION: Final = re.compile(r"([a-z0-9][a-z0-9.-]*/)?[a-z0-9]+")
 RETRY_SECONDS: Final = 10.0
 """A kind that is missing is looked for again no more often than this: its CRD may come later."""
 
@@ -40,6 +42,8 @@ class Discovery:
             age = FRESH_SECONDS if _plural(known[1], kind) is not None else RETRY_SECONDS
             if now - known[0] < age:
                 return known[1]
+        if not _API_VERSION.fullmatch(api_version):
+            raise DiscoveryError(f"{api_version!r} is no API version such as apps/v1")
         root = "/apis/" if "/" in api_version else "/api/"
         try:
             answer = await self._client.call("GET", root + api_version)

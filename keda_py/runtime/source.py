@@ -182,6 +182,11 @@ class SharedSource:
             self._silent += 1
             kind = SourceUnavailable if self._silent >= SILENT_LIMIT else _SilenceError
             return [kind(f"no answer within {seconds:g} s")] * len(batch)
+        except asyncio.CancelledError:
+            # Libraries cancel what waits on a connection that they close. Only whoever holds us may end us.
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            return [SourceUnavailable("the connection was lost")] * len(batch)
         except Exception as error:  # noqa: BLE001  becomes the answer to the questions of this batch
             return [error] * len(batch)
 

@@ -39,7 +39,7 @@ class ApacheKafkaMetadata(LagMetadata):
     @property
     def partitions(self) -> tuple[range, ...] | None:
         """The only partitions that count: all if there is no such list, or nothing in it."""
-        return tuple(range(number, number + 1) for number in self.partition_limitation) or None
+        return _runs(self.partition_limitation) or None
 
     def login(self, trigger: Trigger) -> Login:
         """Return who we are to the brokers."""
@@ -61,6 +61,17 @@ class ApacheKafkaMetadata(LagMetadata):
                 yield from self.missing("sasl aws_msk_iam", awsRegion=self.aws_region)
                 if self.tls != "enable":
                     yield "sasl aws_msk_iam: needs tls enable"
+
+
+def _runs(numbers: list[int]) -> tuple[range, ...]:
+    """Return numbers as ranges of those that follow each other."""
+    runs: list[range] = []
+    for number in numbers:
+        if runs and runs[-1].stop == number:
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return tuple(runs)
 
 
 class ApacheKafkaScaler(LagScaler[ApacheKafkaMetadata]):

@@ -263,10 +263,10 @@ class HttpConnection:
             form |= {"client_id": meta.client_id, "client_secret": meta.client_secret}
             status, body = await self._post(meta.oauth_token_uri, form, httpx.Headers())
         if not httpx.codes.is_success(status):
-            raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered {status}{self._quoted(body)}")
+            raise SourceUnavailable(f"no token: {origin(meta.oauth_token_uri)} answered {status}{self._quoted(body)}")
         token, seconds = _issued(body)
         if not token:
-            raise ScalerError(f"no token: {origin(meta.oauth_token_uri)} answered without one")
+            raise SourceUnavailable(f"no token: {origin(meta.oauth_token_uri)} answered without one")
         return token, seconds
 
     def _quoted(self, body: bytes) -> str:

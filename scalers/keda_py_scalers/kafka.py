@@ -35,6 +35,9 @@ from keda_py_scalers.kafka_lag import Lag, Place, Rules, measure
 
 ROUND: Final = 4
 """A read may take so many times as long as one answer of a broker: metadata, coordinator, commits, ends."""
+LONGEST_NAME: Final = 2**15 - 1
+"""Names have a length of 16 bits in Kafka's protocol. One that does not fit would fail what others ask beside it."""
+UNSENDABLE: Final = f"expected at most {LONGEST_NAME} bytes of text"
 _VERSION: Final = re.compile(r"0(\.[0-9]+){3}|[1-9][0-9]*(\.[0-9]+){2}")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+")
 
@@ -96,6 +99,8 @@ class LagMetadata(Metadata):
 
     def problems(self) -> Iterator[str]:
         """Yield a sentence for each combination that makes no sense."""
+        names = {"topic": self.topics, "consumerGroup": (self.consumer_group,)}
+        yield from (f"{what}: {UNSENDABLE}" for what, some in names.items() if not all(map(_can_be_sent, some)))
         if self.allow_idle_consumers and self.limit_to_partitions_with_lag:
             yield "allowIdleConsumers and limitToPartitionsWithLag exclude each other"
         if self.limit_to_partitions_with_lag and not self.topics:
@@ -129,10 +134,11 @@ class KafkaMetadata(LagMetadata):
     scopes: str = param("scopes", order=(AUTH,), default="")
     oauth_token_endpoint_uri: str = param("oauthTokenEndpointUri", order=(AUTH,), default="")
     oauth_extensions: str = param("oauthExtensions", order=(AUTH,), default="")
-    keytab: str = param("keytab", order=(AUTH,), default="")
+    keytab: str = param("keytab", order=(AUTH,), default="", binary=True)
     realm: str = param("realm", order=(AUTH,), default="")
     kerberos_config: str = param("kerberosConfig", order=(AUTH,), default="")
     kerberos_service_name: str = param("kerberosServiceName", order=(AUTH,), default="")
+    # Taken, and without effect: MIT Kerberos negotiates it.
     kerberos_disable_fast: bool = param("kerberosDisableFAST", order=(AUTH,), default=False)
 
     @property
@@ -222,6 +228,13 @@ def tls_of(meta: LagMetadata, *, unsafe: bool = False) -> Tls | None:
     return Tls(ca=meta.ca, cert=meta.cert, key=meta.key, key_password=meta.key_password, unsafe=unsafe)
 
 
+def _can_be_sent(name: str) -> bool:
+    try:
+        return len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+
+
 def _range(text: str) -> range:
     bounds = text.split("-") if "-" in text else [text, text]
     if len(bounds) != 2 or not all(_NUMBER.fullmatch(bound.strip()) for bound in bounds):  # noqa: PLR2004  two ends
@@ -254,7 +267,8 @@ class LagScaler(Scaler[L]):
         if not problems:
             try:
                 login = self.meta.login(self.trigger)
-                if login.tls is not None:
+                # All authorities of the system are read for a context: only if there is something to find out.
+                if login.tls is not None and login.tls.has_files:
                     login.tls.context(self.platform)
             except ScalerError as error:
                 yield str(error)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.conn import create_conn
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable, Trigger
 from keda_py_scalers.aws import Identity, open_account
+from keda_py_scalers.kafka_connection import open_wire
 from keda_py_scalers.transport import tls_context
 
 MECHANISMS: Final = {
@@ -34,7 +34,7 @@ KERBEROS_MISSING: Final = (
 )
 
 Connect = Callable[..., Awaitable[Any]]
-"""Opens aiokafka's connection to a host and port, as aiokafka.conn.create_conn does."""
+"""Opens aiokafka's connection to a host and port, as kafka_connection.open_wire does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Tls:
     key: str = field(default="", repr=False)
     key_password: str = field(default="", repr=False)
     unsafe: bool = False
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is a certificate or key of the trigger's own."""
+        return bool(self.ca or self.cert or self.key)
 
     def context(self, platform: Platform) -> ssl.SSLContext:
         """Return it; raise `ScalerError` saying which certificate or key cannot be used."""
@@ -107,7 +112,7 @@ async def entered(login: Login, platform: Platform, trigger: Trigger) -> AsyncIt
     if login.tls is not None:
         options |= {"security_protocol": "SSL", "ssl_context": login.tls.context(platform)}
     if not login.sasl:
-        yield partial(create_conn, **options)
+        yield partial(open_wire, **options)
         return
     options["security_protocol"] = "SASL_PLAINTEXT" if login.tls is None else "SASL_SSL"
     options["sasl_mechanism"] = login.mechanism
@@ -122,20 +127,20 @@ async def _credentials(
     match login.further:
         case None:
             pair = {"sasl_plain_username": login.username, "sasl_plain_password": login.password}
-            yield create_conn, pair
+            yield open_wire, pair
         case KerberosLogin() as kerberos:
             with tempfile.TemporaryDirectory(prefix="keda-py-") as folder:
                 yield _kerberos(kerberos, login.password, Path(folder)), {}
         case AwsLogin() as aws:
             token = await _tokens_of_aws(aws, platform)
-            yield create_conn, {"sasl_oauth_token_provider": _provider(token, {})}
+            yield open_wire, {"sasl_oauth_token_provider": _provider(token, {})}
         case TokenEndpoint() as endpoint:
             # Only few clusters want such tokens, and an HTTP client is large.
             from keda_py_scalers.kafka_token import tokens_of  # noqa: PLC0415
 
             async with tokens_of(endpoint, platform, trigger) as token:
                 provider = _provider(token, dict(endpoint.extensions))
-                yield create_conn, {"sasl_oauth_token_provider": provider}
+                yield open_wire, {"sasl_oauth_token_provider": provider}
 
 
 def _kerberos(login: KerberosLogin, password: str, folder: Path) -> Connect:

@@ -10,16 +10,18 @@ A connection that broke is opened anew at once, a broker that stays silent is as
 import asyncio
 import os
 import ssl
-from collections import defaultdict
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
+from weakref import WeakValueDictionary
 
 from aiokafka.conn import CloseReason, collect_hosts
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError, UnsupportedSaslMechanismError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from keda_py.scaler import ScalerError, SourceUnavailable
+from keda_py_scalers.bounded import OversizedError
 from keda_py_scalers.kafka_auth import Connect
 
 Address = tuple[str, int]
@@ -46,7 +48,8 @@ class Brokers:
         self._seconds = seconds
         self._known: dict[int, Address] = {}
         self._open: dict[Address, Any] = {}
-        self._opening: defaultdict[Address, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # A lock is there as long as somebody has it or waits for it.
+        self._opening: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._suspects: set[Address] = set()
 
     async def __aenter__(self) -> Self:
@@ -62,8 +65,12 @@ class Brokers:
         await self._close_all()
 
     def learn(self, answer: Any) -> dict[int, Address]:
-        """Return the addresses of all brokers by id, taken from the answer to a metadata request."""
+        """Return the addresses of all brokers by id, taken from the answer to a metadata request; forget all others."""
         self._known = {node: (host, port) for node, host, port, *_ in answer.brokers}
+        current = set(self._known.values())
+        for address in self._open.keys() - current:
+            self._drop(address)
+        self._suspects &= current
         return self._known
 
     async def ask_any(self, request: Any) -> Any:
@@ -101,6 +108,9 @@ class Brokers:
                 return await connection.send(request)
             except (IncompatibleBrokerVersion, NotImplementedError):
                 raise ScalerError(f"broker {_shown(address)} is too old, or too new, for keda-py") from None
+            except (ValueError, struct.error):
+                # Nothing of it was sent: others on this connection are not concerned.
+                raise ScalerError(f"broker {_shown(address)} cannot be asked: a name does not fit a request") from None
             except (KafkaError, OSError) as error:
                 self._drop(address, connection)
                 # It may have been closed long ago, by a restart or for being idle.
@@ -110,7 +120,7 @@ class Brokers:
     async def _connection(self, address: Address) -> tuple[Any, bool]:
         """Return the connection to a broker, and whether it was opened for this."""
         # Several rounds may want it at once; one opens it.
-        async with self._opening[address]:
+        async with self._opening.setdefault(address, asyncio.Lock()):
             connection = self._open.get(address)
             if connection is not None and connection.connected():
                 return connection, False
@@ -148,8 +158,6 @@ class Brokers:
             except (UnreachableError, SilentError) as error:
                 reasons.append(str(error))
                 continue
-            if address not in self._known.values():
-                self._drop(address)
             return
         raise SourceUnavailable("; ".join(dict.fromkeys(reasons)))
 
@@ -179,10 +187,12 @@ def _reason(error: BaseException) -> str:
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {(error.reason or 'unknown').replace('_', ' ').lower()}"
+    if isinstance(error, OversizedError):
+        return f"{error}: is this port Kafka's, and are tls and sasl what its listener expects?"
     if isinstance(error, OSError):
         # asyncio's own words repeat the address.
         refused = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         return refused or "cannot connect"
-    if isinstance(error.__cause__, ssl.SSLError):
+    if isinstance(error.__cause__, ssl.SSLError | OversizedError):
         return _reason(error.__cause__)
     return "it closed the connection: are tls and sasl what its listener expects?"

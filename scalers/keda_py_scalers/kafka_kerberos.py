@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import gssapi
-from aiokafka.conn import AIOKafkaConnection, SaslGSSAPIAuthenticator
+from aiokafka.conn import SaslGSSAPIAuthenticator
 
 from keda_py.scaler import ScalerError
+from keda_py_scalers.kafka_connection import KafkaWire
 
 _AUTHENTICATION_ONLY: Final = 1
 _CONFIGURED = threading.Lock()
@@ -39,7 +40,7 @@ class Kerberos:
                 path.write_bytes(content.encode(errors="surrogateescape"))
 
     async def connect(self, host: str, port: int, **options: Any) -> Any:
-        """Return an open connection (as aiokafka.conn.create_conn does)."""
+        """Return an open connection (as kafka_connection.open_wire does)."""
         connection = _Connection(host, port, sasl_kerberos_service_name=self.service, **options)
         connection.kerberos = self
         await connection.connect()
@@ -87,7 +88,7 @@ class Kerberos:
                     os.environ["KRB5_CONFIG"] = before
 
 
-class _Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
+class _Connection(KafkaWire):
     kerberos: Kerberos
 
     def authenticator_gssapi(self) -> Any:

@@ -19,6 +19,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
 from aiormq import spec
 from aiormq.channel import Channel
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import (
     ChannelAccessRefused,
     ChannelLockedResource,
@@ -28,6 +29,7 @@ from aiormq.exceptions import (
 )
 
 from keda_py.scaler import ScalerError, SourceUnavailable
+from keda_py_scalers.bounded import BoundedReader, OversizedError
 from keda_py_scalers.rabbitmq_rule import PATIENCE, Address, Answer, Question, QueueState, SilenceError
 
 CHANNELS: Final = 4
@@ -173,9 +175,27 @@ class AmqpConnection:
             ssl_context=self._tls,
             client_properties={"connection_name": "keda-py"},
             heartbeat=HEARTBEAT_SECONDS,
+            connection_class=_BoundedConnection,
             **who,
         )
         return connection
+
+
+class _BoundedConnection(aio_pika.Connection):
+    """A connection on which no frame may be larger than is ever read."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # aio_pika hands this on to aiormq, and offers no parameter for what aiormq takes.
+        self.kwargs["transport_factory"] = _BoundedTransport()
+
+
+class _BoundedTransport(TransportFactory):
+    async def create(self, url: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        transport = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        reader, writer = await transport.create(url, **options)
+        # aiormq reads frames by these two methods alone.
+        return cast("asyncio.StreamReader", BoundedReader(reader)), writer
 
 
 class _PassiveDeclare(spec.Queue.Declare):
@@ -198,6 +218,7 @@ def _reason(error: BaseException, vhost: str) -> str:
         ssl.SSLCertVerificationError: f"its certificate is not trusted: {getattr(causes[0], 'verify_message', '')}",
         ProbableAuthenticationError: "the broker refuses the user name or the password",
         AuthenticationError: "the broker does not offer this way to log in",
+        OversizedError: f"{causes[0]}: is this the port for AMQP?",
         (InvalidFrameError, ConnectionClosed): f"the broker refuses the virtual host {vhost}: "
         "is it there, and may the user use it?",
         TimeoutError: f"no connection within {OPEN_SECONDS:g} s",

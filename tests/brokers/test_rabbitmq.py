@@ -64,7 +64,6 @@ async def test_the_target_of_the_page_s_rates_wakes_and_sleeps(broker: Broker) -
         await cluster.until(lambda: cluster.ready("shop")[0] == "True", WAIT_SECONDS)
         assert cluster.replicas("shop-worker") == 0
         async with publishing(client, "orders.eu", "orders.us"):
-            # More than 100 a second, however fast this machine is.
             await cluster.until(lambda: cluster.replicas("shop-worker") >= 2, WAIT_SECONDS)
         for queue in ("orders.eu", "orders.us"):
             await (await client.get_queue(queue)).purge()
@@ -86,7 +85,7 @@ def named(found: list[Manifest], name: str) -> Manifest:
 
 @asynccontextmanager
 async def publishing(client: AbstractChannel, *queues: str) -> AsyncIterator[None]:
-    """Publish within the block, as fast as the broker confirms but not faster than some hundred messages a second."""
+    """Publish within the block, as fast as the broker confirms but no faster than five hundred messages a second."""
 
     async def publish() -> None:
         while True:

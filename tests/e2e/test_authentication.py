@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from keda_py.naming import FINALIZER
 from tests.controlplane.daemon import Daemon
 from tests.pages import manifests
 
@@ -227,6 +228,14 @@ def test_a_role_that_names_one_secret_is_enough(daemon: Daemon, world: World, va
         world.until_ready("app", seconds=60)
     finally:
         patch_rules(world, role["rules"])
+
+
+def test_a_deleted_authentication_that_keda_left_goes(daemon: Daemon, world: World) -> None:
+    left = authentication("left", secretTargetRef=refs("s", bearerToken="token"))
+    left["metadata"]["finalizers"] = [FINALIZER]
+    world.apply(left)
+    world.delete("triggerauthentication", "left")
+    world.until(lambda: world.get("triggerauthentications")["items"] == [], "it is gone")
 
 
 def patch_rules(world: World, rules: list[dict[str, Any]]) -> None:

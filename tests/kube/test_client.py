@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from keda_py.kube.client import ApiError, Client, Conflict, Gone, NotFound, Unreachable
+from keda_py.kube.discovery import Discovery, DiscoveryError
 from keda_py.kube.transport import ConfigError, HttpTransport, connect
 
 from .conftest import THINGS, Script, page, status, thing
@@ -101,3 +102,17 @@ async def test_no_cluster_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no cluster to work on: tried kubeconfig .*missing") as caught:
         await connect(str(tmp_path / "missing"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../../other/things/a", "..", ".", "a/status", "a?b", "a%2Fb", "a#b", "a b"])
+async def test_a_name_leads_to_no_other_place(client: Client, script: Script, name: str) -> None:
+    with pytest.raises(NotFound, match="that is no name"):
+        await client.get_scale(THINGS, "ns", name)
+    with pytest.raises(NotFound, match="that is no name"):
+        await client.get(THINGS, name, "a")
+
+
+@pytest.mark.parametrize("version", ["../../api/v1", "apps/../v1", "a/b/c", "apps/v1?x", "Apps/v1", ""])
+async def test_an_api_version_leads_to_no_other_place(client: Client, script: Script, version: str) -> None:
+    with pytest.raises(DiscoveryError, match="is no API version"):
+        await Discovery(client).scalable(version, "Thing")

@@ -327,3 +327,22 @@ async def test_a_digest_stands_for_the_key_so_that_no_secret_is_kept() -> None:
     async with renting(place) as tenants:
         tenants.rent("canary-password")
         assert "canary" not in repr(tenants.sources.__dict__)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+async def test_a_library_that_cancels_what_it_was_asked_costs_that_question_and_leaves_nothing_behind(
+    batches: bool,
+) -> None:
+    place = Place()
+
+    def cancelled(_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    place.reply = cancelled
+    async with renting(place, batches=batches) as tenants:
+        tenancy = tenants.rent()
+        with pytest.raises(SourceUnavailable, match="the connection was lost"):
+            await tenancy.ask("q")
+        place.reply = lambda question: f"answer to {question}"
+        await asyncio.sleep(60)
+        assert await tenancy.ask("q") == "answer to q"

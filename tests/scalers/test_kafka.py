@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import hmac
+import ssl
 import struct
+from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -18,8 +21,8 @@ from keda_py_scalers.kafka_auth import entered
 from keda_py_scalers.kafka_lag import Lag, Position, Rules, lag_of, measure
 from keda_py_scalers.kafka_wire import Commits, Coordinators, FetchOffsets, FindCoordinators, GroupCommits, TooOldError
 
-from keda_py.scaler import MetadataError, PodIdentity
-from keda_py.testing import FakeSource, made
+from keda_py.scaler import Inputs, MetadataError, Platform, PodIdentity, Trigger, build
+from keda_py.testing import FakeKubernetes, FakeSource, made
 
 from .asking import Asked, read
 
@@ -175,6 +178,9 @@ def test_without_a_topic_no_partition_is_left_out(scaler: Any) -> None:
         ({"limitToPartitionsWithLag": "true", "ensureEvenDistributionOfPartitions": "true"}, {}, "exclude each other"),
         ({"fullMetadata": "false", "topic": ""}, {}, "fullMetadata: false needs a topic"),
         ({"version": "0.11"}, {}, "version"),
+        ({"topic": "t" * 2**15}, {}, "topic: expected at most 32767 bytes of text"),
+        ({"topic": "é" * 2**14}, {}, "topic: expected at most 32767 bytes of text"),
+        ({"consumerGroup": "g" * 2**15}, {}, "consumerGroup: expected at most 32767 bytes of text"),
         ({"partitionLimitation": "1-2-3"}, {}, "partitionLimitation: expected partitions"),
         ({"partitionLimitation": "99999999999"}, {}, "32 bits"),
         ({"tls": "enable"}, {"cert": "c"}, "cert, key: one without the other"),
@@ -198,6 +204,27 @@ def test_without_a_topic_no_partition_is_left_out(scaler: Any) -> None:
 def test_what_makes_no_sense_is_told(given: dict[str, str], auth: dict[str, str], says: str) -> None:
     with pytest.raises(MetadataError, match=says):
         made(KafkaScaler, GIVEN | given, auth=auth)
+
+
+def test_no_authority_is_read_to_check_a_trigger_without_certificates(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no PEM")
+    platform = Platform(lambda: datetime.now(UTC), FakeKubernetes(), ca_paths=(str(tmp_path),))
+
+    def checked(auth: dict[str, str]) -> None:
+        about = Trigger("kafka", 0, Inputs(GIVEN | {"tls": "enable"}, auth), "ns", "app")
+        build(KafkaScaler, about, platform=platform, source=lambda _: None)
+
+    checked({})
+    with pytest.raises(ssl.SSLError):
+        checked({"ca": "some"})
+
+
+@pytest.mark.parametrize("kind", [KafkaScaler, ApacheKafkaScaler])
+@pytest.mark.parametrize("name", ["topic", "consumerGroup"])
+def test_a_name_that_is_no_text_is_told(kind: Any, name: str) -> None:
+    with pytest.raises(MetadataError, match=name):
+        made(kind, GIVEN | {name: "a\ud800"})
+    made(kind, GIVEN | {name: "t" * (2**15 - 1)})
 
 
 def test_what_of_apache_kafka_makes_no_sense_is_told() -> None:
@@ -321,3 +348,8 @@ def test_who_to_be_at_aws_has_to_be_said() -> None:
     with pytest.raises(MetadataError, match="needs tls enable; saslTokenProvider aws_msk_iam: needs awsRegion"):
         made(KafkaScaler, GIVEN | how, auth={"awsAccessKeyID": "AKID"})
     made(KafkaScaler, GIVEN | MSK | how, pod_identity=PodIdentity("aws"))
+
+
+def test_partitions_that_follow_each_other_are_one_range() -> None:
+    given = GIVEN | {"topic": "t", "partitionLimitation": "1-3,4,9,7-8"}
+    assert made(ApacheKafkaScaler, given).meta.question.partitions == (range(1, 5), range(9, 10), range(7, 9))
