@@ -21,21 +21,20 @@ class Day:
     writes: int
 
 
-def day(*, objects: int, interval: int, seconds: float = DAY_SECONDS) -> Day:
-    """Let a day pass, or `seconds` of it."""
+def day(*, objects: int, busy: int, interval: int, seconds: float = DAY_SECONDS) -> Day:
+    """Let a day pass, or `seconds` of it; `busy`: how many objects have work to do, so that the HPA looks at them."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_pass(objects, interval, seconds))
+        return runner.run(_pass(objects, busy, interval, seconds))
 
 
-async def _pass(objects: int, interval: int, seconds: float) -> Day:
+async def _pass(objects: int, busy: int, interval: int, seconds: float) -> Day:
     world = World(0)
     world.truth.seconds = 0.0
     try:
         for number in range(objects):
             action.deploy(world, f"m{number}")
             action.create_object(world, f"m{number}", _spec(number, interval))
-            # Half of them have work to do, so that the HPA asks for their metrics.
-            world.truth.values[f"q{number}"] = 10.0 * (number % 2)
+            world.truth.values[f"q{number}"] = 10.0 if number < busy else 0.0
         world.start()
         await asyncio.sleep(FIRST_SECONDS)
         questions, writes = world.questions, world.writes
