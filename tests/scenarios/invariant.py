@@ -76,10 +76,11 @@ def _target_written(world: World, change: Change, writer: int) -> None:
         _scaled_by_hpa(world, found, before, after)
         return
     if found["metadata"].get("deletionTimestamp"):
-        if after != found["status"].get("originalReplicaCount"):
-            raise Violation(f"restored: {change.name[1]} is set to {after} on deletion: {found['status']}")
-        world.restored.add(found["metadata"]["uid"])
-        return
+        if after == (found.get("status") or {}).get("originalReplicaCount"):
+            world.restored.add(found["metadata"]["uid"])
+            return
+        if world.time - world.deleted.get((writer, found["metadata"]["uid"]), world.time) >= IN_FLIGHT_SECONDS:
+            raise Violation(f"restored: {change.name[1]} is set to {after} on deletion: {found}")
     # It decided at any moment since its first request may have left, and on any spec that it may have seen.
     objections = [
         _objection(world, found, spec, writer=writer, before=before, after=after, at=at)
@@ -152,8 +153,9 @@ def _cooled_down(world: World, found: dict[str, Any], spec: dict[str, Any], *, w
     own = [wall for moment, wall in memory.active[writer] if moment <= at][-1:]
     if own and world.now() - own[0] < cooldown:
         return False
-    recorded = [wall for moment, wall in memory.recorded if moment <= at]
-    return not recorded or world.now() - max(recorded) >= cooldown - ROUNDING
+    # The latest by loop time: a clock that was set back makes what came later look earlier.
+    recorded = max((read for moment, read in memory.recorded if moment <= at), default=None)
+    return recorded is None or world.now() - recorded[1] >= cooldown - ROUNDING
 
 
 def _restored(world: World, change: Change, writer: int) -> None:

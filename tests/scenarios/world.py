@@ -37,13 +37,14 @@ class Violation(AssertionError):
 
 @dataclass
 class Memory:
-    """What is known of an object's activity: when each daemon read one of its triggers as active, and when the status
-    came to say so, as loop time and as the wall clock had it.
+    """What is known of an object's activity: when a trigger was read as active, as loop time and by the wall clock.
+
+    `active`: by each daemon. `recorded`: what the status tells of it, by the loop time from when on it does.
     """
 
     uid: str
     active: dict[int, list[tuple[float, datetime]]] = field(default_factory=lambda: defaultdict(list))
-    recorded: list[tuple[float, datetime]] = field(default_factory=list)
+    recorded: list[tuple[float, tuple[float, datetime]]] = field(default_factory=list)
 
 
 class World:
@@ -62,6 +63,8 @@ class World:
         self.specs: dict[tuple[int, str], list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
         """What objects ask for, and since when: in truth (`CONTROLLER`), and as far as each daemon has heard."""
         self.story: list[str] = []
+        self.deleted: dict[tuple[int, str], float] = {}
+        """When a daemon heard that an object, by its uid, is to go."""
         self.restored: set[str] = set()
         self.questions = 0
         self.writes = 0
@@ -148,6 +151,7 @@ class World:
         )
         # A daemon acts on what it has heard: one that is cut off knows nothing of an edit.
         process.watched.on_change(lambda key, _, new: self._note_spec(number, key, new))
+        process.watched.on_change(lambda _, __, new: self._note_deletion(number, new))
         self.processes[number] = process
         self.tell(f"daemon {number} starts")
         return process
@@ -196,9 +200,10 @@ class World:
         if found is None or not heard.active or process is None or not process.alive:
             return
         memory = self._memory(found)
-        memory.active[number].append((self.time, self.now()))
+        read = (self.time, self.now())
+        memory.active[number].append(read)
         if said(found, "Active") == "True":
-            memory.recorded.append((self.time, self.now()))
+            memory.recorded.append((self.time, read))
 
     def heard_of(self, number: int, owner: str, trigger: dict[str, Any], *, at: float) -> Heard | None:
         """Return what a daemon had last been told of one of an object's triggers at a moment."""
@@ -237,6 +242,10 @@ class World:
             raise self.violations[0]
         self.alive()
 
+    def _note_deletion(self, number: int, found: dict[str, Any] | None) -> None:
+        if found is not None and "deletionTimestamp" in found["metadata"]:
+            self.deleted.setdefault((number, found["metadata"]["uid"]), self.time)
+
     def _note_spec(self, number: int, key: tuple[str, str], found: dict[str, Any] | None) -> None:
         history, spec = self.specs[number, key[1]], found and found["spec"]
         if not history or history[-1][1] != spec:
@@ -248,7 +257,7 @@ class World:
         if found is not None and writer > 0 and said(found, "Active") == "True":
             # What the status says now, the next daemon knows.
             memory = self._memory(found)
-            memory.recorded += [(self.time, wall) for _, wall in memory.active[writer][-1:]]
+            memory.recorded += [(self.time, read) for read in memory.active[writer][-1:]]
 
 
 def who(writer: int) -> str:
