@@ -199,7 +199,8 @@ class _Look:
     def set(self, kind: Kind, scale: Object, replicas: int, why: str) -> bool:
         """Set the replicas of the target; return whether that could be done."""
         namespace, name = self.found["metadata"]["namespace"], scale["metadata"]["name"]
-        patch = {"spec": {"replicas": replicas}}
+        # As it was found: what somebody did while metrics were asked for is not undone.
+        patch = {"metadata": {"resourceVersion": scale["metadata"]["resourceVersion"]}, "spec": {"replicas": replicas}}
         path = kind.resource.path(namespace, name, "scale")
         answer = self._api.answer(Request("PATCH", path, {}, patch, MERGE))
         if answer.status != 200:  # noqa: PLR2004  HTTP's own number

@@ -189,12 +189,13 @@ async def _in_virtual_time(cases: Sequence[Case]) -> dict[str, Course]:
             runner.notice(change.name[1], change.after["spec"]["replicas"])
 
     cluster.store.listen(notice)
-    async with _running(cluster):
+    async with running(cluster):
         return await runner.run(cases)
 
 
 @asynccontextmanager
-async def _running(cluster: DevCluster) -> AsyncIterator[None]:
+async def running(cluster: DevCluster) -> AsyncIterator[None]:
+    """Run a cluster within the block."""
     task = asyncio.create_task(cluster.run())
     try:
         yield

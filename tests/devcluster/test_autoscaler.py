@@ -4,13 +4,21 @@ All HPAs run side by side, each through its own steps: a step sets metrics, and 
 they belong. What is compared is the way there, so that neither side's clock matters.
 """
 
+import asyncio
+import random
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 
-from .course import NOW, Case, Course, Step, external, in_real_time, in_virtual_time
+from keda_py.devcluster.api import MERGE, Request
+from keda_py.devcluster.cluster import DevCluster
+from keda_py.devcluster.virtual import VirtualLoop
+from keda_py.runtime.clock import loop_clock
+
+from .course import NOW, Case, Course, Step, external, in_real_time, in_virtual_time, running
 from .metrics import Served
-from .side import Side
+from .side import Side, at, deployment
 
 
 def at_once(**values: Any) -> dict[str, Any]:
@@ -120,3 +128,42 @@ def test_replicas_go_the_same_way(request: pytest.FixtureRequest, side: str, cas
             assert reasons.get("ScalingActive") == step.active
         if step.limited:
             assert reasons.get("ScalingLimited") == step.limited
+
+
+def test_what_somebody_did_while_metrics_were_asked_for_is_not_undone() -> None:
+    async def main() -> list[int]:
+        now = loop_clock(datetime(2026, 3, 1, tzinfo=UTC))
+        cluster = DevCluster(now=now, chance=random.Random(1), sync_seconds=20.0)
+        ways: list[int] = []
+
+        def ask(method: str, path: str, body: Any) -> None:
+            assert cluster.api.answer(Request(method, path, {}, body, MERGE)).status < 300
+
+        async def slow(*_: str) -> str:
+            await asyncio.sleep(5.0)
+            ask("PATCH", f"{at('apps/v1', 'default', 'deployments', 'web')}/scale", {"spec": {"replicas": 6}})
+            return "30"
+
+        cluster.read_metric = slow
+        cluster.store.listen(
+            lambda change: (
+                ways.append((change.after or {})["spec"]["replicas"])
+                if change.place == ("apps", "deployments")
+                else None
+            )
+        )
+        ask("POST", at("apps/v1", "default", "deployments"), deployment("web", 1))
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+        metrics = [external("a", averageValue="10")]
+        spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9, "metrics": metrics}
+        hpa = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"}}
+        ask("POST", at("autoscaling/v2", "default", "horizontalpodautoscalers"), hpa | {"spec": spec})
+        async with running(cluster):
+            await asyncio.sleep(30.0)
+        status = cluster.store.get(("autoscaling", "horizontalpodautoscalers"), ("default", "web"))["status"]
+        able = next(c for c in status["conditions"] if c["type"] == "AbleToScale")
+        assert able["reason"] == "FailedUpdateScale"
+        return list(dict.fromkeys(ways))
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == [1, 6]
