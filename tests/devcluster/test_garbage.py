@@ -55,13 +55,6 @@ def test_finalizers_hold_an_object(side: Side, widgets: str) -> None:
     assert is_gone(side, path)
 
 
-def test_a_custom_resource_may_have_a_finalizer_without_a_domain(side: Side, widgets: str) -> None:
-    made = widget("one")
-    made["metadata"]["finalizers"] = ["finalizer.keda.sh"]
-    assert side.make(widgets, made)["metadata"]["finalizers"] == ["finalizer.keda.sh"]
-    side.patch(f"{widgets}/one", {"metadata": {"finalizers": None}})
-
-
 def test_what_belongs_to_it_goes_after_its_owner(side: Side, maps: str) -> None:
     owner = side.make(maps, config_map("owner"))
     side.make(maps, owned("one", owner))

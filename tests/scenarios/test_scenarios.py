@@ -11,16 +11,13 @@ from .world import Violation
 
 SEEDS = 2000
 CHUNK = 20
-UNEXPLAINED = frozenset({638, 690})
-"""Seeds that fail here, and not when `python -m tests.scenarios` plays them: something differs between the two ways to
-play a seed, or a rule is too strict. They are to be understood, and this is to go."""
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_whatever_happens_all_rules_hold_and_everything_comes_right(first: int) -> None:
-    for seed in (seed for seed in range(first, first + CHUNK) if seed not in UNEXPLAINED):
+    for seed in range(first, first + CHUNK):
         try:
             run(seed)
         except Violation as violation:
