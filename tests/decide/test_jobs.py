@@ -1,0 +1,133 @@
+"""The arithmetic of ScaledJobs: KEDA's own numbers as an oracle, and what differs on purpose."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keda_py import quantity
+from keda_py.decide.jobs import (
+    Backlog,
+    Bounds,
+    History,
+    Job,
+    Pod,
+    Strategy,
+    Work,
+    count,
+    go_float,
+    measure,
+    more,
+    outdated,
+    strategic,
+    surplus,
+    together,
+)
+
+ORACLE = Path(__file__).parents[1] / "oracle" / "jobs.jsonl"
+T0 = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+
+
+def cases(kind: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for line in ORACLE.read_text().splitlines():
+        case = json.loads(line)
+        if case["kind"] == kind:
+            yield case["input"], case["result"]
+
+
+def test_every_decision_of_the_oracle() -> None:
+    for given, wanted in cases("decision"):
+        bounds = Bounds.of(given["minReplicaCount"], given["maxReplicaCount"])
+        assert (bounds.minimum, bounds.extra) == (wanted["specMinReplicaCount"], wanted["specMaxReplicaCount"]), given
+        backlog = Backlog(given["scaleTo"], given["maxScale"], given["isActive"])
+        work = Work(given["running"], given["pending"])
+        strategy = Strategy(
+            given["strategy"],
+            given.get("customScalingQueueLengthDeduction") or 0,
+            given.get("customScalingRunningJobPercentage") or "",
+        )
+        assert more(backlog, work, bounds, strategy) == wanted["jobsCreated"], given
+        if work.running >= bounds.minimum:
+            allowed = (wanted["strategyEffectiveMaxScale"], wanted["strategyScaleTo"])
+            assert strategic(backlog, work, bounds, strategy) == allowed, given
+
+
+def test_every_combination_of_the_oracle() -> None:
+    for given, wanted in cases("combine"):
+        bounds = Bounds.of(given["minReplicaCount"], given["maxReplicaCount"])
+        seen = [Backlog(m["queueLength"], m["maxValue"], m["isActive"]) for m in given["metrics"]]
+        found = together(seen, given["multipleScalersCalculation"], bounds)
+        assert (found.length, found.jobs) == (wanted["queueLength"], wanted["maxValue"]), given
+        assert found.active is wanted["isActive"], given
+
+
+def test_every_queue_of_the_oracle() -> None:
+    for given, wanted in cases("queue"):
+        values = [(value["name"], float(quantity.parse(value["value"]))) for value in given["values"]]
+        targets = [
+            (spec["name"], float(quantity.parse(spec["target"])) if spec["type"] == "AverageValue" else 0.0)
+            for spec in given["specs"]
+        ]
+        found = measure(values, targets, active=True, extra=given["maxReplica"])
+        assert found.length == pytest.approx(wanted["queueLength"]), given
+        assert found.jobs == pytest.approx(wanted["maxValue"]), given
+
+
+def test_every_count_of_the_oracle() -> None:
+    for given, wanted in cases("count"):
+        jobs = [
+            Job(
+                f"job-{number}",
+                next((kind for kind in ("Complete", "Failed") if job["conditions"].get(kind) == "True"), ""),
+                pods=tuple(pod_of(pod) for pod in job["pods"]),
+            )
+            for number, job in enumerate(given["jobs"])
+        ]
+        found = count(jobs, given["pendingPodConditions"])
+        assert (found.running, found.pending) == (wanted["running"], wanted["pending"]), given
+
+
+def pod_of(pod: dict[str, Any]) -> Pod:
+    return Pod(pod["phase"], frozenset(kind for kind, status in pod["conditions"].items() if status == "True"))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0.5", 0.5),
+        ("0x1p-2", 0.25),
+        ("1_0", 10.0),
+        ("Infinity", float("inf")),
+        ("-inf", float("-inf")),
+        (" 0.5", None),
+        ("50%", None),
+        ("", None),
+        ("1e400", None),
+        ("0x1p99999", None),
+        ("٥", None),
+        ("1.2.3", None),
+    ],
+)
+def test_numbers_as_go_reads_them(text: str, number: float | None) -> None:
+    assert go_float(text) == number
+
+
+def test_what_finished_first_goes_first_and_what_runs_stays() -> None:
+    jobs = [Job(f"c{n}", "Complete", T0 + timedelta(seconds=-n)) for n in range(4)]
+    jobs += [Job(f"f{n}", "Failed", T0 + timedelta(seconds=n)) for n in range(3)]
+    jobs += [Job("undated", "Failed"), Job("running")]
+    gone = surplus(jobs, History(succeeded=2, failed=1))
+    assert [job.name for job in gone] == ["c3", "c2", "undated", "f0", "f1"]
+    assert surplus(jobs, History()) == []
+
+
+def test_only_jobs_of_another_target_are_outdated() -> None:
+    jobs = [Job("old", version="a"), Job("new", version="b"), Job("of KEDA")]
+    assert [job.name for job in outdated(jobs, "b")] == ["old"]
+
+
+def test_nothing_waits_where_nothing_is_measured() -> None:
+    assert measure([("m", 5.0)], [], active=True, extra=10) == Backlog(0.0, 0.0, active=True)
