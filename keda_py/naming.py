@@ -23,9 +23,11 @@ MAX_LABEL_LENGTH: Final = 63
 
 
 class Label:
-    """Labels written to our objects and to the HPAs we own."""
+    """Labels written to our objects and to the HPAs and Jobs we own, and the one that tells a pod's Job."""
 
     OWNER: Final = "scaledobject.keda.sh/name"
+    JOB_OWNER: Final = "scaledjob.keda.sh/name"
+    JOB_NAME: Final = "job-name"
     NAME: Final = "app.kubernetes.io/name"
     VERSION: Final = "app.kubernetes.io/version"
     PART_OF: Final = "app.kubernetes.io/part-of"
@@ -33,9 +35,14 @@ class Label:
 
 
 class Annotation:
-    """Annotations read from ScaledObjects, and from ServiceAccounts."""
+    """Annotations read from ScaledObjects, ScaledJobs and ServiceAccounts, and those written to Jobs."""
 
     EXCLUDED_LABELS: Final = "scaledobject.keda.sh/hpa-excluded-labels"
+    JOB_EXCLUDED_LABELS: Final = "scaledjob.keda.sh/job-excluded-labels"
+    JOB_GENERATION: Final = "scaledjob.keda.sh/generation"
+    JOB_TARGET: Final = "scaledjob.keda.sh/job-target"
+    """Ours: which jobTargetRef a Job was made of, as a digest."""
+    PAUSED: Final = "autoscaling.keda.sh/paused"
     EKS_ROLE: Final = "eks.amazonaws.com/role-arn"
 
 
@@ -54,6 +61,8 @@ class Reason:
 
     READY: Final = "ScaledObjectReady"
     CHECK_FAILED: Final = "ScaledObjectCheckFailed"
+    JOB_READY: Final = "ScaledJobReady"
+    JOB_CHECK_FAILED: Final = "ScaledJobCheckFailed"
     REPLICAS_UNKNOWN: Final = "ErrorGettingCurrentReplicas"
     TRIGGER_ERROR: Final = "TriggerError"
     PARTIAL_TRIGGER_ERROR: Final = "PartialTriggerError"
@@ -63,16 +72,16 @@ class Reason:
     UNKNOWN: Final = "UnknownState"
     NO_FALLBACK: Final = "NoFallbackFound"
     UNPAUSED: Final = "ScaledObjectUnpaused"
+    JOB_PAUSED: Final = "ScaledJobPaused"
+    JOB_UNPAUSED: Final = "ScaledJobUnpaused"
     HPA_ACTIVE: Final = "HPAActive"
     HPA_SCALING_DISABLED: Final = "ScalingDisabled"
     HPA_METRICS_UNAVAILABLE: Final = "HPAMetricsUnavailable"
 
 
 class EventReason:
-    """Reasons of events, Normal unless said otherwise."""
+    """Reasons of events, Normal unless said otherwise; those of Ready are told under the reason of the condition."""
 
-    READY: Final = "ScaledObjectReady"
-    CHECK_FAILED: Final = "ScaledObjectCheckFailed"  # Warning
     DELETED: Final = "ScaledObjectDeleted"  # Warning, as in KEDA
     SCALERS_STARTED: Final = "KEDAScalersStarted"
     SCALER_FAILED: Final = "KEDAScalerFailed"  # Warning
@@ -81,6 +90,16 @@ class EventReason:
     ACTIVATION_FAILED: Final = "KEDAScaleTargetActivationFailed"  # Warning
     DEACTIVATED: Final = "KEDAScaleTargetDeactivated"
     DEACTIVATION_FAILED: Final = "KEDAScaleTargetDeactivationFailed"  # Warning
+    JOB_DELETED: Final = "ScaledJobDeleted"  # Warning, as in KEDA
+    JOB_ACTIVE: Final = "ScaledJobActive"
+    JOB_INACTIVE: Final = "ScaledJobInactive"
+    JOB_PAUSED: Final = "ScaledJobPaused"
+    JOB_UNPAUSED: Final = "ScaledJobUnpaused"
+    JOBS_CREATED: Final = "KEDAJobsCreated"
+    JOB_CREATE_FAILED: Final = "KEDAJobCreateFailed"  # Warning
+    ROLLOUT_STARTED: Final = "ScaledJobRolloutCleanupStarted"
+    ROLLOUT_COMPLETED: Final = "ScaledJobRolloutCleanupCompleted"
+    ROLLOUT_FAILED: Final = "ScaledJobRolloutCleanupFailed"  # Warning
 
 
 _REPLACED = str.maketrans(dict.fromkeys("/.:%()", "-"))

@@ -1,11 +1,11 @@
 """The ScaledJob (KEDA apis/keda/v1alpha1/scaledjob_types.go)."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, ValidationError, WithJsonSchema
 
-from keda_py.api.meta import Model, StatusCondition
+from keda_py.api.meta import Model, ObjectMeta, StatusCondition, manifest_error
 from keda_py.api.trigger import Count, Integer, Positive, ScaleTrigger, TriggerActivity
 
 _JOB_SPEC = {
@@ -64,6 +64,28 @@ class ScaledJobSpec(Model):
     triggers: Annotated[list[ScaleTrigger], Field(json_schema_extra={"minItems": 1})]
     """The event sources."""
 
+    @property
+    def polling_interval(self) -> timedelta:
+        """How often to ask the sources, 30 s by default."""
+        return timedelta(seconds=self.polling_interval_seconds or 30)
+
+    @property
+    def strategy(self) -> ScalingStrategy:
+        """How the number of new Jobs is found."""
+        return self.scaling_strategy or ScalingStrategy()
+
+    @property
+    def keeps_running(self) -> bool:
+        """Whether an edit leaves the Jobs alone that there are; the older name wins, as in KEDA."""
+        found = self.rollout_strategy or (self.rollout.strategy if self.rollout is not None else None)
+        return found == "gradual"
+
+    @property
+    def propagation(self) -> str:
+        """How Jobs that an edit replaces take their pods along, as the API server calls it."""
+        wanted = self.rollout.propagation_policy if self.rollout is not None else None
+        return "Foreground" if wanted == "foreground" else "Background"
+
 
 class ScaledJobStatus(Model):
     """How a ScaledJob fares."""
@@ -82,3 +104,18 @@ class ScaledJobStatus(Model):
     """Metrics of the triggers."""
     triggers_activity: dict[str, TriggerActivity] = Field(default_factory=dict)
     """What asks for Jobs, by metric."""
+
+
+class ScaledJob(Model):
+    """A ScaledJob as the API server has it: makes Jobs by what happens elsewhere."""
+
+    metadata: ObjectMeta
+    spec: ScaledJobSpec
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any]) -> Self:
+        """Return the object of a decoded manifest; raise `ManifestError` saying all that is wrong and where."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise manifest_error(error) from None

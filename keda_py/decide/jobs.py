@@ -117,13 +117,15 @@ class Pod:
 class Job:
     """A Job of a ScaledJob. `finished` is Complete, Failed or "", and `finished_at` when that came to be.
 
-    `version` tells of which jobTargetRef it was made; None for a Job that does not say.
+    `version` tells of which jobTargetRef it was made; None for a Job that does not say. `going`: being deleted; such a
+    one still counts, as its pods may run.
     """
 
     name: str
     finished: str = ""
     finished_at: datetime | None = None
     version: str | None = None
+    going: bool = False
     pods: tuple[Pod, ...] = ()
 
 
@@ -224,7 +226,7 @@ def surplus(jobs: Iterable[Job], history: History) -> list[Job]:
 
     KEDA goes by completionTime, which failed Jobs do not have; here it is when the condition came to be.
     """
-    known = sorted((job for job in jobs if job.finished), key=_finished_at)
+    known = sorted((job for job in jobs if job.finished and not job.going), key=_finished_at)
     found = []
     for outcome, limit in (("Complete", history.succeeded), ("Failed", history.failed)):
         ended = [job for job in known if job.finished == outcome]
@@ -241,4 +243,4 @@ def outdated(jobs: Iterable[Job], version: str) -> list[Job]:
 
     A Job that does not say of which, as KEDA makes them, is left alone: it may be at work on what it was made for.
     """
-    return [job for job in jobs if job.version not in (None, version)]
+    return [job for job in jobs if job.version not in (None, version) and not job.going]

@@ -5,6 +5,8 @@ sentence holds a value or a time that changes by itself, so that a steady object
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from keda_py.decide.combine import Activity, Combined
 from keda_py.decide.scale import Why
@@ -13,28 +15,43 @@ from keda_py.naming import Condition as Type
 from keda_py.naming import Reason
 
 
-def ready(broken: Sequence[str], combined: Combined) -> Condition | None:
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What differs between the kinds: reasons, and what a trigger that cannot be read leads to."""
+
+    kind: str
+    ready: str
+    check_failed: str
+    held: str
+
+
+SCALED_OBJECT: Final = Wording("ScaledObject", Reason.READY, Reason.CHECK_FAILED, held="replicas are held as they are")
+SCALED_JOB: Final = Wording("ScaledJob", Reason.JOB_READY, Reason.JOB_CHECK_FAILED, held="no Job is made")
+
+
+def ready(broken: Sequence[str], combined: Combined, wording: Wording = SCALED_OBJECT) -> Condition | None:
     """Return the Ready condition; None while the first reading is under way, to leave what it says.
 
     `broken`: a sentence for each trigger that could not be built. They weigh most: only an edit can mend them.
     """
     if broken:
-        return Condition(Type.READY, "False", Reason.CHECK_FAILED, "; ".join(broken))
+        return Condition(Type.READY, "False", wording.check_failed, "; ".join(broken))
     if combined.failures and combined.activity is Activity.ACTIVE:
-        return Condition(Type.READY, "Unknown", Reason.PARTIAL_TRIGGER_ERROR, _failing(combined))
+        return Condition(Type.READY, "Unknown", Reason.PARTIAL_TRIGGER_ERROR, _failing(combined, "the others decide"))
     if combined.failures:
-        return Condition(Type.READY, "False", Reason.TRIGGER_ERROR, _failing(combined))
+        return Condition(Type.READY, "False", Reason.TRIGGER_ERROR, _failing(combined, wording.held))
     if combined.pending:
         return None
-    return Condition(Type.READY, "True", Reason.READY, "ScaledObject is defined correctly and its triggers are read")
+    return Condition(
+        Type.READY, "True", wording.ready, f"{wording.kind} is defined correctly and its triggers are read"
+    )
 
 
-def _failing(combined: Combined) -> str:
-    effect = "the others decide" if combined.activity is Activity.ACTIVE else "replicas are held as they are"
+def _failing(combined: Combined, effect: str) -> str:
     return f"{'; '.join(combined.failures)} ({effect})"
 
 
-def active(combined: Combined, why: Why) -> Condition | None:
+def active(combined: Combined, why: Why | None = None, wording: Wording = SCALED_OBJECT) -> Condition | None:
     """Return the Active condition; None while the first reading is under way."""
     if combined.activity is Activity.ACTIVE:
         return Condition(Type.ACTIVE, "True", Reason.ACTIVE, "triggers are active")
@@ -43,15 +60,13 @@ def active(combined: Combined, why: Why) -> Condition | None:
     if combined.activity is Activity.INACTIVE:
         return Condition(Type.ACTIVE, "False", Reason.NOT_ACTIVE, "triggers are not active")
     if combined.failures:
-        return Condition(
-            Type.ACTIVE, "Unknown", Reason.UNKNOWN, "triggers cannot be read, replicas are held as they are"
-        )
+        return Condition(Type.ACTIVE, "Unknown", Reason.UNKNOWN, f"triggers cannot be read, {wording.held}")
     return None
 
 
-def unusable(problem: str) -> list[Condition]:
+def unusable(problem: str, wording: Wording = SCALED_OBJECT) -> list[Condition]:
     """Return the conditions of an object that cannot be worked on at all."""
     return [
-        Condition(Type.READY, "False", Reason.CHECK_FAILED, problem),
-        Condition(Type.ACTIVE, "Unknown", Reason.UNKNOWN, "the ScaledObject cannot be worked on, see Ready"),
+        Condition(Type.READY, "False", wording.check_failed, problem),
+        Condition(Type.ACTIVE, "Unknown", Reason.UNKNOWN, f"the {wording.kind} cannot be worked on, see Ready"),
     ]

@@ -1,20 +1,33 @@
-"""What is wrong with a ScaledObject beyond the schema of its CRD and the parameters of its triggers.
+"""What is wrong with a ScaledObject or ScaledJob beyond the schema of its CRD and the parameters of its triggers.
 
 The rules are KEDA's run-time ones (apis/keda/v1alpha1/scaledobject_types.go, CheckReplicaCountBoundsAreValid, and
 ValidateTriggers).
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
+from keda_py.api.scaled_job import ScaledJobSpec
 from keda_py.api.scaled_object import ScaledObjectSpec
+from keda_py.api.trigger import ScaleTrigger
 
 _NEVER_CACHED: Final = frozenset({"cpu", "memory", "cron"})
 
 
 def problems(spec: ScaledObjectSpec) -> list[str]:
     """Return a sentence for each thing that is wrong, saying what to change; none for an object that makes sense."""
-    return [*_replica_problems(spec), *_trigger_problems(spec)]
+    return [*_replica_problems(spec), *_trigger_problems(spec.triggers), *_cache_problems(spec.triggers)]
+
+
+def job_problems(spec: ScaledJobSpec) -> list[str]:
+    """Return a sentence for each thing that is wrong with a ScaledJob (controllers/keda/scaledjob_controller.go)."""
+    metric_types = [
+        f"spec.triggers[{index}].metricType has no meaning in a ScaledJob; remove it"
+        for index, trigger in enumerate(spec.triggers)
+        if trigger.metric_type
+    ]
+    return [*_trigger_problems(spec.triggers), *metric_types]
 
 
 def _replica_problems(spec: ScaledObjectSpec) -> list[str]:
@@ -27,15 +40,19 @@ def _replica_problems(spec: ScaledObjectSpec) -> list[str]:
     return found
 
 
-def _trigger_problems(spec: ScaledObjectSpec) -> list[str]:
+def _trigger_problems(triggers: Sequence[ScaleTrigger]) -> list[str]:
     found = []
-    if not spec.triggers:
+    if not triggers:
         found.append("spec.triggers is empty; name at least one trigger")
-    names = Counter(trigger.name for trigger in spec.triggers if trigger.name)
-    found += [f"spec.triggers: the name {name} is used {count} times" for name, count in names.items() if count > 1]
-    found += [
+    names = Counter(trigger.name for trigger in triggers if trigger.name)
+    return found + [
+        f"spec.triggers: the name {name} is used {count} times" for name, count in names.items() if count > 1
+    ]
+
+
+def _cache_problems(triggers: Sequence[ScaleTrigger]) -> list[str]:
+    return [
         f"spec.triggers[{index}]: useCachedMetrics has no meaning for type {trigger.type}; remove it"
-        for index, trigger in enumerate(spec.triggers)
+        for index, trigger in enumerate(triggers)
         if trigger.use_cached_metrics and trigger.type in _NEVER_CACHED
     ]
-    return found

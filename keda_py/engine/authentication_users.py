@@ -1,4 +1,4 @@
-"""Keeps in the status of each authentication which ScaledObjects use it.
+"""Keeps in the status of each authentication which ScaledObjects and ScaledJobs use it.
 
 Names without their namespaces, sorted and joined by commas, as ``kubectl get -o wide`` shows them for KEDA.
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from keda_py.engine.cluster import AuthenticationKey, Cluster
-from keda_py.kube.client import NotFound, Resource
+from keda_py.engine.reference import AuthenticationKey, References
+from keda_py.kube.client import Client, NotFound, Resource
 from keda_py.kube.reflector import Store
 from keda_py.naming import FINALIZER
 
@@ -21,21 +21,24 @@ class AuthenticationUsers:
 
     def __init__(
         self,
-        cluster: Cluster,
+        client: Client,
         stores: Mapping[str, tuple[Resource, Store]],
         *,
+        users: Mapping[str, References],
         sees_all: bool,
         acts: Callable[[], bool],
     ) -> None:
-        """`stores`: the watched authentications by kind. `sees_all`: whether no other daemon has objects to name.
+        """`stores`: the watched authentications by kind. `users`: who refers to them, by the field that names those.
 
+        `sees_all`: whether no other daemon has objects to name.
         Where another may, names that this one never had to do with are left to it.
         """
-        self._cluster = cluster
+        self._client = client
         self._stores = stores
+        self._users = users
         self._sees_all = sees_all
         self._acts = acts
-        self._named: dict[AuthenticationKey, set[str]] = {}
+        self._named: dict[tuple[AuthenticationKey, str], set[str]] = {}
 
     def known(self) -> Iterator[AuthenticationKey]:
         """Yield all authentications."""
@@ -50,28 +53,30 @@ class AuthenticationUsers:
         resource, store = self._stores[authentication.kind]
         found = store.get((authentication.namespace, authentication.name))
         if found is None:
-            self._named.pop(authentication, None)
+            for field in self._users:
+                self._named.pop((authentication, field), None)
             return
         if not self._acts():
             return
         if "deletionTimestamp" in found["metadata"]:
             await self._let_go(resource, found)
             return
-        ours = {user for _, user in self._cluster.users_of(authentication)}
-        before = str(found["status"]["scaledobjects"])
-        others = set() if self._sees_all else set(before.split(",")) - self._named.get(authentication, set())
-        wanted = ",".join(sorted((ours | others) - {""}))
-        if wanted != before:
+        ours = {field: {user for _, user in refs.users_of(authentication)} for field, refs in self._users.items()}
+        wanted = {field: self._wanted(authentication, field, ours[field], found) for field in ours}
+        changes = {field: names or None for field, names in wanted.items() if names != found["status"][field]}
+        if changes:
             # Of the version that was looked at: names that another daemon added since are not to be lost.
             version = found["metadata"]["resourceVersion"]
-            patch = {"metadata": {"resourceVersion": version}, "status": {"scaledobjects": wanted or None}}
+            patch = {"metadata": {"resourceVersion": version}, "status": changes}
+            place = (authentication.namespace, authentication.name)
             with suppress(NotFound):
-                store.put(
-                    await self._cluster.client.merge_patch(
-                        resource, authentication.namespace, authentication.name, patch, subresource="status"
-                    )
-                )
-        self._named[authentication] = ours
+                store.put(await self._client.merge_patch(resource, *place, patch, subresource="status"))
+        self._named |= {(authentication, field): names for field, names in ours.items()}
+
+    def _wanted(self, authentication: AuthenticationKey, field: str, ours: set[str], found: dict[str, Any]) -> str:
+        before = set(found["status"][field].split(","))
+        others = set() if self._sees_all else before - self._named.get((authentication, field), set())
+        return ",".join(sorted((ours | others) - {""}))
 
     async def _let_go(self, resource: Resource, found: dict[str, Any]) -> None:
         """Take KEDA's finalizer, and no other, off an authentication that is being deleted."""
@@ -84,4 +89,4 @@ class AuthenticationUsers:
         patch = {"metadata": {"finalizers": rest, "resourceVersion": metadata["resourceVersion"]}}
         # The answer is not taken in: the watch may have told already that the object is gone, and it would be back.
         with suppress(NotFound):
-            await self._cluster.client.merge_patch(resource, metadata.get("namespace", ""), metadata["name"], patch)
+            await self._client.merge_patch(resource, metadata.get("namespace", ""), metadata["name"], patch)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from keda_py.api.scaled_object import ScaledObject
 from keda_py.decide.combine import TriggerState
 from keda_py.decide.scale import Wakefulness
 from keda_py.engine.registry import Registry
 from keda_py.engine.resolver import Described, Resolver
+from keda_py.engine.scalable import Scalable
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger, WaitingTrigger
 from keda_py.runtime.source import Sources, Tenancy, as_scaler_error
 from keda_py.scaler import Platform, ScalerError, build
@@ -25,7 +25,7 @@ AnyTrigger = LiveTrigger | BrokenTrigger | WaitingTrigger
 
 @dataclass(slots=True)
 class Live:
-    """One ScaledObject at work."""
+    """One object at work, a ScaledObject or a ScaledJob."""
 
     uid: str
     triggers: list[AnyTrigger] = field(default_factory=list)
@@ -88,18 +88,32 @@ class Live:
 class Builder:
     """Makes triggers work, and keeps those that an edit did not touch."""
 
-    def __init__(self, registry: Registry, resolver: Resolver, sources: Sources, platform: Platform) -> None:
+    def __init__(
+        self, live: dict[Key, Live], registry: Registry, resolver: Resolver, sources: Sources, platform: Platform
+    ) -> None:
+        """`live`: where the objects of one kind are kept that are at work."""
+        self._live = live
         self._registry = registry
         self._resolver = resolver
         self._sources = sources
         self._platform = platform
 
-    def update(self, live: Live, scaled_object: ScaledObject, changed: Callable[[bool], None]) -> None:
+    def remembered(self, raw: dict[str, Any]) -> Live:
+        """Return an object at work; one that has only the name of one before begins anew."""
+        metadata = raw["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        live = self._live.get(key)
+        if live is None or live.uid != metadata["uid"]:
+            self.forget(key)
+            live = self._live[key] = Live(metadata["uid"])
+        return live
+
+    def update(self, live: Live, scalable: Scalable, changed: Callable[[bool], None]) -> None:
         """Make `live` work as the spec says, with credentials as they are now.
 
         New ones are built before old ones are closed, so that a connection both use stays open.
         """
-        wanted = self._resolver.describe(scaled_object)
+        wanted = self._resolver.describe(scalable)
         if wanted == live.described:
             return
         old = list(zip(live.described, live.triggers, strict=True))
@@ -116,9 +130,14 @@ class Builder:
         live.seen_before = live.seen_active()
         live.untold = [trigger for trigger in live.untold if trigger in triggers] + fresh
         live.triggers, live.described = triggers, wanted
+        working = list(live.working())
+        for trigger in working if scalable.together else ():
+            trigger.phase = working[0].phase
 
     def forget(self, key: Key) -> None:
-        """Forget what an object that is gone needed for its triggers."""
+        """End the work of an object that is gone, and forget what it needed."""
+        if (live := self._live.pop(key, None)) is not None:
+            live.close()
         self._resolver.forget(key)
 
     def _build(self, described: Described, changed: Callable[[bool], None]) -> AnyTrigger:

@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from keda_py.api.authentication import TriggerAuthenticationSpec
 from keda_py.api.meta import manifest_error
 from keda_py.api.pod import PodSpec
-from keda_py.api.scaled_object import ScaledObject, ScaleTrigger
-from keda_py.api.trigger import AuthenticationRef
+from keda_py.api.trigger import AuthenticationRef, ScaleTrigger
 from keda_py.engine.authentication import Resolved, resolve
-from keda_py.engine.cluster import authentication_key
 from keda_py.engine.lookup import Authentication, Missing, Named, Unread
-from keda_py.engine.target import Targets, target_of
+from keda_py.engine.reference import authentication_key
+from keda_py.engine.scalable import Scalable
+from keda_py.engine.target import Targets
 from keda_py.engine.template import Templates
 from keda_py.engine.watched import Watched
 from keda_py.kube.client import Client
@@ -90,23 +90,25 @@ class Resolver:
         self._templates.close()
         await self._tasks.__aexit__(None, None, None)
 
-    def describe(self, scaled_object: ScaledObject) -> list[Described]:
+    def describe(self, scalable: Scalable) -> list[Described]:
         """Return an object's triggers, each with its credentials, its problem, or the word that it waits."""
-        owner = (scaled_object.metadata.namespace, scaled_object.metadata.name)
+        owner = scalable.key
         with self._watched.renewing(owner) as value:
             known = _Known(
                 owner,
                 look=value,
-                template=partial(self._templates.look, owner, target_of(scaled_object)),
+                template=partial(self._pods, scalable),
                 authentications=self._authentications,
                 policy=self._policy,
             )
-            described = [
-                _described(scaled_object, index, spec, known) for index, spec in enumerate(scaled_object.spec.triggers)
-            ]
+            described = [_described(scalable, index, spec, known) for index, spec in enumerate(scalable.triggers)]
         if not known.uses_pod:
             self._templates.forget(owner)
         return described
+
+    def _pods(self, scalable: Scalable) -> PodSpec:
+        pods = scalable.pods
+        return pods if isinstance(pods, PodSpec) else self._templates.look(scalable.key, pods)
 
     def forget(self, owner: Key) -> None:
         """Forget an object, and what only it needed."""
@@ -153,12 +155,11 @@ class _Known:
         return Authentication(str(key), key.namespace or self._policy.cluster_namespace, spec)
 
 
-def _described(scaled_object: ScaledObject, index: int, spec: ScaleTrigger, known: _Known) -> Described:
-    namespace = scaled_object.metadata.namespace
+def _described(scalable: Scalable, index: int, spec: ScaleTrigger, known: _Known) -> Described:
+    namespace, name = scalable.key
     resolved, problem, waits = Resolved(), None, False
     try:
-        container = scaled_object.spec.scale_target_ref.env_source_container_name
-        resolved = resolve(spec, namespace, container=container, lookups=known)
+        resolved = resolve(spec, namespace, container=scalable.container, lookups=known)
     except Unread:
         waits = True
     except ScalerError as error:
@@ -168,10 +169,9 @@ def _described(scaled_object: ScaledObject, index: int, spec: ScaleTrigger, know
         index=index,
         inputs=Inputs(spec.metadata, resolved.auth, resolved.env),
         namespace=namespace,
-        owner=scaled_object.metadata.name,
+        owner=name,
         name=spec.name or None,
         metric_type=spec.metric_type or None,
         pod_identity=resolved.pod_identity,
     )
-    interval = scaled_object.spec.polling_interval.total_seconds()
-    return Described(trigger, interval, bool(spec.use_cached_metrics), problem, waits)
+    return Described(trigger, scalable.interval, bool(spec.use_cached_metrics), problem, waits)

@@ -9,7 +9,7 @@ wrong with an object is a value, and ends up in its conditions.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,8 +27,9 @@ from keda_py.decide.status import Condition
 from keda_py.engine.cluster import Cluster
 from keda_py.engine.hpa import HpaKeeper, specs_of
 from keda_py.engine.live import Builder, Key, Live
+from keda_py.engine.reporter import Reporter
+from keda_py.engine.scalable import of_scaled_object
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets, target_of
-from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
 from keda_py.kube.client import ApiError
 from keda_py.kube.recorder import Recorder
 from keda_py.naming import FINALIZER, EventReason, Label, Reason
@@ -64,25 +65,22 @@ class ScaledObjects:
     def __init__(
         self,
         cluster: Cluster,
-        live: dict[Key, Live],
         *,
         targets: Targets,
         hpas: HpaKeeper,
         builder: Builder,
+        reporter: Reporter,
         queue: WorkQueue[Key],
         recorder: Recorder,
         now: Now,
         owns: Callable[[Key], bool],
     ) -> None:
-        """`live`: where the objects' triggers at work are kept, for who answers for their metrics.
-
-        `owns`: whether this process is the one that acts on an object; others only answer for its metrics.
-        """
-        self.live = live
+        """`owns`: whether this process is the one that acts on an object; others only answer for its metrics."""
         self._cluster = cluster
         self._targets = targets
         self._hpas = hpas
         self._builder = builder
+        self._reporter = reporter
         self._queue = queue
         self._recorder = recorder
         self._now = now
@@ -93,11 +91,11 @@ class ScaledObjects:
         began = asyncio.get_running_loop().time()
         raw = self._cluster.scaled_objects.get(key)
         if raw is None:
-            self._forget(key)
+            self._builder.forget(key)
             return None
         if raw["metadata"].get("deletionTimestamp"):
             return await self._finalize(key, raw)
-        live = self._remembered(key, raw)
+        live = self._builder.remembered(raw)
         try:
             again = await self._work(key, raw, live)
         except UnusableError as problem:
@@ -108,18 +106,6 @@ class ScaledObjects:
         live.reconcile_seconds = asyncio.get_running_loop().time() - began
         return again
 
-    def _remembered(self, key: Key, raw: dict[str, Any]) -> Live:
-        live = self.live.get(key)
-        if live is None or live.uid != raw["metadata"]["uid"]:
-            self._forget(key)
-            live = self.live[key] = Live(raw["metadata"]["uid"])
-        return live
-
-    def _forget(self, key: Key) -> None:
-        if (live := self.live.pop(key, None)) is not None:
-            live.close()
-        self._builder.forget(key)
-
     def begin(self, key: Key) -> None:
         """Take up an object as a term begins: read its triggers, before its first pass comes up.
 
@@ -128,7 +114,7 @@ class ScaledObjects:
         """
         raw = self._cluster.scaled_objects.get(key)
         if raw is not None and not raw["metadata"].get("deletionTimestamp"):
-            live = self._remembered(key, raw)
+            live = self._builder.remembered(raw)
             # Another daemon may have led since: the status knows, what this one remembers of its last term does not.
             live.memory = None
             with suppress(UnusableError):
@@ -136,7 +122,7 @@ class ScaledObjects:
 
     def _read(self, key: Key, scaled_object: ScaledObject, live: Live) -> None:
         """Have the triggers of the spec, and those of our own objects polled."""
-        self._builder.update(live, scaled_object, lambda news: self._heard(key, news=news))
+        self._builder.update(live, of_scaled_object(scaled_object), lambda news: self._heard(key, news=news))
         for trigger in live.working():
             if self._owns(key):
                 trigger.start()
@@ -157,7 +143,7 @@ class ScaledObjects:
             scale = await self._targets.read(target)
         except TargetError as error:
             raise UnusableError(str(error)) from error
-        self._tell_of_new_triggers(raw, live)
+        self._reporter.tell_of_new_triggers(raw, live)
         return await self._scale(_Pass(key, raw, scaled_object, live, target, scale, self._now()))
 
     def _heard(self, key: Key, *, news: bool) -> None:
@@ -285,7 +271,7 @@ class ScaledObjects:
         """Write down what the target is to get back, before we or its HPA change it: we may not live to do it later."""
         persisted = this.raw.get("status") or {}
         if this.scaled_object.spec.restores and "originalReplicaCount" not in persisted:
-            await self._cluster.patch_status(this.raw, {"originalReplicaCount": this.scale.replicas})
+            await self._reporter.patch_status(this.raw, {"originalReplicaCount": this.scale.replicas})
             this.raw = {**this.raw, "status": {**persisted, "originalReplicaCount": this.scale.replicas}}
 
     def _describe(self, this: _Pass, wanted: dict[str, Any], combined: Combined) -> None:
@@ -317,20 +303,12 @@ class ScaledObjects:
     async def _write(
         self, raw: dict[str, Any], live: Live, wanted: dict[str, Any], changes: Sequence[Condition]
     ) -> None:
-        old = raw.get("status") or {}
         unfilled = [
             Condition(Type.FALLBACK, "False", Reason.NO_FALLBACK, "No fallbacks are active on this scaled object"),
             Condition(Type.PAUSED, "False", Reason.UNPAUSED, "ScaledObject is not paused"),
         ]
-        wanted["conditions"] = status.conditions(old.get("conditions") or [], [*unfilled, *changes])
-        patch = status.merge_patch(old, wanted)
-        if patch is None:
-            return
-        if live.memory is not None and live.memory.last_active is not None:
-            # Kept by transitions only: while it stays active, a new process reads that off the Active condition.
-            patch["lastActiveTime"] = status.format_time(live.memory.last_active)
-        await self._cluster.patch_status(raw, patch)
-        self._tell_of_conditions(raw, old.get("conditions"), changes)
+        last_active = live.memory.last_active if live.memory is not None else None
+        await self._reporter.write(raw, wanted, [*unfilled, *changes], last_active=last_active)
 
     async def _report_unusable(self, raw: dict[str, Any], live: Live, problem: str) -> float | None:
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
@@ -338,34 +316,6 @@ class ScaledObjects:
             return None
         await self._write(raw, live, dict(raw.get("status") or {}), report.unusable(problem))
         return 30.0
-
-    def _tell_of_conditions(self, raw: dict[str, Any], old: Any, changes: Iterable[Condition]) -> None:
-        """Tell in an event, once, what became of Ready."""
-        now = next((change for change in changes if change.type == Type.READY), None)
-        before = status.find(old, Type.READY)
-        if now is None or now == before:
-            return
-        name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
-        if now.status == "True":
-            self._recorder.normal(raw, EventReason.READY, "ScaledObject is ready for scaling")
-            log.info("ready", object=name)
-            return
-        failed = EventReason.CHECK_FAILED if now.reason == Reason.CHECK_FAILED else EventReason.METRIC_SOURCE_FAILED
-        self._recorder.warning(raw, failed, now.message)
-        log.warning("not ready", object=name, reason=now.reason, message=now.message)
-
-    def _tell_of_new_triggers(self, raw: dict[str, Any], live: Live) -> None:
-        fresh, live.untold = live.untold, []
-        if status.find((raw.get("status") or {}).get("conditions"), Type.READY) is not None:
-            # Told when they were new to the object, not when they are only new to this process.
-            return
-        for trigger in fresh:
-            if isinstance(trigger, BrokenTrigger):
-                self._recorder.warning(raw, EventReason.SCALER_FAILED, f"{trigger.label}: {trigger.error}")
-            elif isinstance(trigger, LiveTrigger):
-                self._recorder.normal(
-                    raw, EventReason.SCALERS_STARTED, f"Scaler {trigger.scaler.trigger.type} is built"
-                )
 
     # --- deletion ---------------------------------------------------------------------------------------------------
 
@@ -381,7 +331,7 @@ class ScaledObjects:
         version = raw["metadata"]["resourceVersion"]
         await self._cluster.patch_scaled_object(key, {"metadata": {"finalizers": rest, "resourceVersion": version}})
         self._recorder.warning(raw, EventReason.DELETED, "ScaledObject was deleted")
-        self._forget(key)
+        self._builder.forget(key)
         return None
 
     async def _restore(self, raw: dict[str, Any]) -> None:

@@ -29,7 +29,8 @@ SHARED_SECONDS: Final = 2.0
 class Outcome:
     """What came of reading a trigger: readings by metric name as the HPA knows it, or the failure.
 
-    `at` is loop time, when the oldest answer in it came in; `seen` the same by the wall clock.
+    `at` is loop time, when the oldest answer in it came in; `seen` the same by the wall clock; `asked` is loop time too,
+    and nothing that happened before it is missing from the readings.
     """
 
     at: float
@@ -37,6 +38,7 @@ class Outcome:
     latency: float
     readings: dict[str, Reading]
     failure: str | None = None
+    asked: float = 0.0
 
     @property
     def active(self) -> bool | None:
@@ -95,7 +97,7 @@ class LiveTrigger:
         self._tenancy = tenancy
         self._interval = interval
         self._fresh = interval if cached else min(interval, FRESH_SECONDS)
-        self._phase = self._phase_of(tenancy)
+        self.phase = self._phase_of(tenancy)
         self._now = now
         self._changed = changed
         self._polling = False
@@ -219,10 +221,9 @@ class LiveTrigger:
             failure, named = "the scaler returned other metrics than it declared", {}
         self.counts.errors += failure is not None
         self.counts.empty += sum(reading.empty for reading in readings)
-        answered = self._tenancy.oldest if self._tenancy is not None else None
-        return Outcome(
-            answered if answered is not None else loop.time(), self._now(), loop.time() - began, named, failure
-        )
+        oldest = self._tenancy.oldest if self._tenancy is not None else None
+        answered = loop.time() if oldest is None else oldest
+        return Outcome(answered, self._now(), loop.time() - began, named, failure, asked=min(began, answered))
 
     def _schedule(self, *, polled: bool) -> None:
         if self._timer is not None:
@@ -230,7 +231,7 @@ class LiveTrigger:
         if not self._polling:
             return
         loop = asyncio.get_running_loop()
-        due = next_poll(loop.time(), interval=self._interval, phase=self._phase, polled=polled)
+        due = next_poll(loop.time(), interval=self._interval, phase=self.phase, polled=polled)
         self._timer = loop.call_at(due, self._poll)
 
 

@@ -156,9 +156,9 @@ class Client:
         params = {"fieldManager": FIELD_MANAGER}
         return await self.call("POST", resource.path(namespace), params=params, body=body)
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        """Delete an object, what it owns in the background."""
-        await self.call("DELETE", resource.path(namespace, name), body={"propagationPolicy": "Background"})
+    async def delete(self, resource: Resource, namespace: str, name: str, *, propagation: str = "Background") -> None:
+        """Delete an object, and what it owns after it, or with ``Foreground`` before it."""
+        await self.call("DELETE", resource.path(namespace, name), body={"propagationPolicy": propagation})
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: dict[str, Any], *, subresource: str = ""

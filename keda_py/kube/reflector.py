@@ -123,6 +123,8 @@ class Reflector:
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self._heard = heard or self._log
         self.listed = asyncio.Event()
+        self.blind: str | None = "they are not listed yet"
+        """Why what happens now is not heard of; None while a watch is open: then what is not known is on its way."""
 
     def _log(self, error: ApiError | None) -> None:
         if error is not None:
@@ -142,6 +144,7 @@ class Reflector:
             except Gone:
                 log.debug("watch expired, listing anew", resource=self._resource.plural)
             except ApiError as error:
+                self.blind = str(error)
                 self._heard(error)
             # What held for a while was no failure, whatever ended it.
             lasted = asyncio.get_running_loop().time() - began > LAST_PAUSE
@@ -164,6 +167,8 @@ class Reflector:
                     # Said by a list too, which is told of.
                     raise
                 log.info("watch broke", resource=self._resource.plural, message=str(error))
+            finally:
+                self.blind = "the watch ended"
             failures = 0 if seen else failures + 1
             # Also after a clean end: a server that closes at once must not be asked in a tight loop.
             await asyncio.sleep(pause(failures, self._chance))
@@ -193,6 +198,7 @@ class Reflector:
             async with self._client.transport.stream(path, params=params, silence=SILENCE_SECONDS) as (answer, lines):
                 if answer.status != 200:  # noqa: PLR2004  HTTP's own number
                     decoded(answer)
+                self.blind = None
                 async for line in lines:
                     # A line without its end was cut off: half an event is none.
                     if line.endswith(b"\n") and line.strip():

@@ -6,7 +6,7 @@ its object, and an object that goes takes its series with it (KEDA pkg/metricsco
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,22 +21,26 @@ from keda_py.engine.trigger import LiveTrigger
 
 _L6: Final = ("namespace", "metric", "scaledObject", "scaler", "triggerIndex", "type")
 _OBJECT: Final = ("namespace", "scaledObject")
+_FAILED: Final = "Failed reads of its triggers."
 _EMPTY: Final = ("namespace", "scaledResource", "triggerName", "metricName", "resourceType", "ignoreNullValues")
-_TYPE: Final = "scaledobject"
+_OBJECTS: Final = "scaledobject"
+_JOBS: Final = "scaledjob"
+_KINDS: Final = {_OBJECTS: "scaled_object", _JOBS: "scaled_job"}
+"""Kinds, as `keda_resource_registered_total` calls them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telemetry(Collector):
     """Reads off the engine what a scrape is told.
 
-    `live`: all ScaledObjects at work. `lease`: the name of the lease, None without leader election.
-    `leads`: whether this daemon acts. `queued`: how many objects wait for a worker.
+    `live`: all objects at work, by kind: scaledobject or scaledjob. `lease`: the name of the lease, None without leader election.
+    `leads`: whether this daemon acts. `queued`: the objects of a kind that wait for a worker.
     """
 
-    live: Mapping[Key, Live]
+    live: Mapping[str, Mapping[Key, Live]]
     lease: str | None
     leads: Callable[[], bool]
-    queued: Callable[[], int]
+    queued: Mapping[str, Sized]
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, each with the series that there are right now."""
@@ -49,7 +53,7 @@ class Telemetry(Collector):
         python = f"python{platform.python_version()}"
         about = (__version__, "", python, platform.system().lower(), platform.machine())
         yield _gauge("keda_build_info", "What is running.", build, [(about, 1.0)])
-        depth = [(("scaledobject",), float(self.queued()))]
+        depth = [((kind,), float(len(queue))) for kind, queue in self.queued.items()]
         yield _gauge("workqueue_depth", "Objects waiting for a worker.", ("name",), depth)
         if self.lease is not None:
             leads = [((self.lease,), float(self.leads()))]
@@ -58,27 +62,34 @@ class Telemetry(Collector):
     def _objects(self) -> Iterator[Metric]:
         types = Counter(
             trigger.scaler.trigger.type if isinstance(trigger, LiveTrigger) else trigger.type
-            for live in self.live.values()
+            for _, _, live in self._all()
             for trigger in live.triggers
         )
         found = [((name,), float(count)) for name, count in types.items()]
         yield _gauge("keda_trigger_registered_total", "Triggers by type.", ("type",), found)
-        spaces = Counter(namespace or "default" for namespace, _ in self.live)
-        kinds = [(("scaled_object", namespace), float(count)) for namespace, count in spaces.items()]
+        spaces = Counter((_KINDS[kind], namespace or "default") for kind, (namespace, _), _ in self._all())
+        kinds = [(place, float(count)) for place, count in spaces.items()]
         yield _gauge("keda_resource_registered_total", "Objects by kind and namespace.", ("type", "namespace"), kinds)
-        paused = [(key, 0.0) for key in self.live]
+        paused = [(key, 0.0) for key in self.live[_OBJECTS]]
         yield _gauge("keda_scaled_object_paused", "Whether a ScaledObject is paused.", _OBJECT, paused)
-        latency = [((namespace, _TYPE, name), live.reconcile_seconds) for (namespace, name), live in self.live.items()]
+        latency = [((namespace, kind, name), live.reconcile_seconds) for kind, (namespace, name), live in self._all()]
         yield _gauge(
             "keda_internal_scale_loop_latency_seconds",
             "How long the last pass over an object took.",
             ("namespace", "type", "resource"),
             latency,
         )
-        errors = CounterMetricFamily("keda_scaled_object_errors", "Failed reads of its triggers.", labels=_OBJECT)
-        for key, live in self.live.items():
-            errors.add_metric(key, sum(trigger.counts.errors for trigger in live.working()) + live.errors)
-        yield errors
+        families = {
+            _OBJECTS: CounterMetricFamily("keda_scaled_object_errors", _FAILED, labels=_OBJECT),
+            _JOBS: CounterMetricFamily("keda_scaled_job_errors", _FAILED, labels=("namespace", "scaledJob")),
+        }
+        for kind, key, live in self._all():
+            failed = sum(trigger.counts.errors for trigger in live.working()) + live.errors
+            families[kind].add_metric(key, failed)
+        yield from families.values()
+
+    def _all(self) -> Iterator[tuple[str, Key, Live]]:
+        return ((kind, key, live) for kind, objects in self.live.items() for key, live in objects.items())
 
     def _triggers(self) -> Iterator[Metric]:
         value, latency, active = (
@@ -88,9 +99,9 @@ class Telemetry(Collector):
         )
         errors = CounterMetricFamily("keda_scaler_detail_errors", "Failed reads of a trigger.", labels=_L6)
         empty = CounterMetricFamily("keda_scaler_empty_upstream_responses", "Answers without content.", labels=_EMPTY)
-        for (namespace, name), trigger in self._working():
+        for kind, (namespace, name), trigger in self._working():
             for metric in trigger.external_names:
-                labels = (namespace, metric, name, trigger.scaler_name, str(trigger.index), _TYPE)
+                labels = (namespace, metric, name, trigger.scaler_name, str(trigger.index), kind)
                 errors.add_metric(labels, trigger.counts.errors)
                 if (outcome := trigger.outcome) is None:
                     continue
@@ -99,11 +110,11 @@ class Telemetry(Collector):
                 if (reading := outcome.readings.get(metric)) is not None:
                     value.add_metric(labels, reading.value)
                     active.add_metric(labels, float(reading.active))
-            _count_empty(empty, namespace, name, trigger)
+            _count_empty(empty, (namespace, name, kind), trigger)
         yield from (value, latency, active, errors, empty)
 
-    def _working(self) -> Iterator[tuple[Key, LiveTrigger]]:
-        return ((key, trigger) for key, live in self.live.items() for trigger in live.working())
+    def _working(self) -> Iterator[tuple[str, Key, LiveTrigger]]:
+        return ((kind, key, trigger) for kind, key, live in self._all() for trigger in live.working())
 
 
 def application(telemetry: Telemetry) -> web.Application:
@@ -130,10 +141,11 @@ def _gauge(
     return family
 
 
-def _count_empty(family: CounterMetricFamily, namespace: str, name: str, trigger: LiveTrigger) -> None:
+def _count_empty(family: CounterMetricFamily, place: tuple[str, str, str], trigger: LiveTrigger) -> None:
+    namespace, name, kind = place
     counts = {"true": trigger.counts.empty, "false": trigger.counts.empty_refused}
     for ignored, count in counts.items():
         if count:
             metric = trigger.external_names[0]
-            labels = (namespace, name, trigger.scaler.trigger.name or "", metric, _TYPE, ignored)
+            labels = (namespace, name, trigger.scaler.trigger.name or "", metric, kind, ignored)
             family.add_metric(labels, count)

@@ -1,0 +1,232 @@
+"""The Jobs of ScaledJobs: how they are made, what is kept of them in memory, and which belong to whom.
+
+A Job's name is the number of its creation among all Jobs of its ScaledJob. Who makes Jobs makes them one after the
+other, from the first number that it has never seen. So a create that is sent twice, by one daemon that did not get the
+answer or by two that take themselves for the leader, is a conflict, and not a second Job.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from keda_py import __version__
+from keda_py.api.scaled_job import ScaledJob
+from keda_py.decide import jobs, status
+from keda_py.kube.client import Resource
+from keda_py.kube.reflector import Store
+from keda_py.naming import API_VERSION, MANAGED_BY, MAX_LABEL_LENGTH, Annotation, Label, label_value
+
+Key = tuple[str, str]
+
+JOBS: Final = Resource("batch", "v1", "jobs", "Job")
+PODS: Final = Resource("", "v1", "pods", "Pod")
+_UID_LENGTH: Final = 8
+_NUMBER: Final = re.compile(r"-([0-9a-f]+)-([0-9]+)$")
+
+
+def job_target(scaled_job: ScaledJob) -> str:
+    """Return a digest of what Jobs are made of; another one says that the jobTargetRef was edited."""
+    content = orjson.dumps(scaled_job.spec.job_target_ref, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def job_name(scaled_job: ScaledJob, number: int) -> str:
+    """Return the name of the Job of a number: its owner's name and identity first, as far as 63 characters go."""
+    suffix = f"-{_identity(scaled_job.metadata.uid)}-{number}"
+    return scaled_job.metadata.name[: MAX_LABEL_LENGTH - len(suffix)].rstrip("-.") + suffix
+
+
+def _identity(uid: str) -> str:
+    """Return what tells apart objects that had one name after the other."""
+    return uid.replace("-", "")[:_UID_LENGTH]
+
+
+def number_of(job: dict[str, Any], uid: str) -> int:
+    """Return the number of a Job of an owner, 0 for one that was made by somebody else."""
+    found = _NUMBER.search(job["metadata"]["name"])
+    return int(found[2]) if found is not None and found[1] == _identity(uid) else 0
+
+
+def manifest(scaled_job: ScaledJob, number: int) -> dict[str, Any]:
+    """Return the Job to create, with KEDA's labels, annotations and defaults (executor/scale_jobs.go, generateJobs)."""
+    metadata = scaled_job.metadata
+    annotations = metadata.annotations or {}
+    excluded = annotations.get(Annotation.JOB_EXCLUDED_LABELS, "").split(",")
+    owner = {Label.JOB_OWNER: label_value(metadata.name)}
+    spec = scaled_job.spec.job_target_ref
+    template = spec.get("template") or {}
+    meta = template.get("metadata") or {}
+    return {
+        "apiVersion": JOBS.api_version,
+        "kind": JOBS.kind,
+        "metadata": {
+            "name": job_name(scaled_job, number),
+            "namespace": metadata.namespace,
+            "labels": {
+                Label.NAME: label_value(metadata.name),
+                Label.VERSION: __version__,
+                Label.PART_OF: label_value(metadata.name),
+                Label.MANAGED_BY: MANAGED_BY,
+                **{name: value for name, value in (metadata.labels or {}).items() if name not in excluded},
+                **owner,
+            },
+            "annotations": {
+                **{name: value for name, value in annotations.items() if name != _APPLIED},
+                Annotation.JOB_GENERATION: str(metadata.generation),
+                Annotation.JOB_TARGET: job_target(scaled_job),
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "ScaledJob",
+                    "name": metadata.name,
+                    "uid": metadata.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            **spec,
+            "template": {
+                **template,
+                "metadata": {**meta, "labels": {**(meta.get("labels") or {}), **owner}},
+                # What is not set is Always to the API server, which it refuses for Jobs.
+                "spec": {"restartPolicy": "OnFailure", **(template.get("spec") or {})},
+            },
+        },
+    }
+
+
+_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+# --- what is kept in memory -------------------------------------------------------------------------------------------
+
+
+def trim_job(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept in memory of a Job: whose it is, of what it was made, and whether it is finished."""
+    metadata = found["metadata"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")}
+    annotations = {
+        name: value for name, value in (metadata.get("annotations") or {}).items() if name == Annotation.JOB_TARGET
+    }
+    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name == Label.JOB_OWNER}
+    owners = [
+        {"uid": o["uid"], "name": o["name"]} for o in metadata.get("ownerReferences") or () if o.get("controller")
+    ]
+    more = {"deletionTimestamp": metadata["deletionTimestamp"]} if "deletionTimestamp" in metadata else {}
+    ended = [c for c in (found.get("status") or {}).get("conditions") or () if _ends(c)]
+    conditions = [{name: c.get(name) for name in ("type", "status", "lastTransitionTime")} for c in ended]
+    return {
+        "metadata": {**kept, "annotations": annotations, "labels": labels, "ownerReferences": owners, **more},
+        "status": {"conditions": conditions},
+    }
+
+
+def _ends(condition: dict[str, Any]) -> bool:
+    return condition["type"] in {"Complete", "Failed"} and condition["status"] == "True"
+
+
+def trim_pod(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept in memory of a Job's pod: its Job, its phase, and which of its conditions are true."""
+    metadata, said = found["metadata"], found.get("status") or {}
+    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name == Label.JOB_NAME}
+    true = [{"type": c["type"], "status": "True"} for c in said.get("conditions") or () if c["status"] == "True"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")}
+    return {"metadata": {**kept, "labels": labels}, "status": {"phase": said.get("phase") or "", "conditions": true}}
+
+
+# --- which belong to whom ---------------------------------------------------------------------------------------------
+
+
+class Jobs:
+    """The watched Jobs by the ScaledJob that their label names, and the highest number that was seen of each."""
+
+    def __init__(self, store: Store, pods: Store, *, wake: Callable[[Key], None]) -> None:
+        """`wake`: told of ScaledJobs of which a Job came, ended or went."""
+        self.store = store
+        self._pods = pods
+        self._wake = wake
+        # In the order they came, so that nothing depends on hashes.
+        self._jobs: dict[Key, dict[str, None]] = defaultdict(dict)
+        self._pods_of: dict[Key, dict[str, None]] = defaultdict(dict)
+        self._highest: dict[Key, dict[str, int]] = defaultdict(dict)
+        store.on_change(self._job_changed)
+        pods.on_change(self._pod_changed)
+
+    def of(self, scaled_job: ScaledJob) -> list[jobs.Job]:
+        """Return the Jobs of a ScaledJob: those that it controls, and those with its label that nobody does."""
+        namespace = scaled_job.metadata.namespace
+        names = self._jobs.get((namespace, label_value(scaled_job.metadata.name)), ())
+        found = [job for name in names if (job := self.store.get((namespace, name))) is not None]
+        return [self._seen(job) for job in found if _belongs(job, scaled_job.metadata.uid)]
+
+    def highest(self, scaled_job: ScaledJob) -> int:
+        """Return the highest number among the Jobs that were ever seen of a ScaledJob."""
+        key = (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
+        return self._highest[key].get(_identity(scaled_job.metadata.uid), 0)
+
+    def forget(self, key: Key) -> None:
+        """Forget the numbers of a ScaledJob that is gone."""
+        self._highest.pop((key[0], label_value(key[1])), None)
+
+    def _seen(self, job: dict[str, Any]) -> jobs.Job:
+        metadata, conditions = job["metadata"], job["status"]["conditions"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        ended = conditions[0] if conditions else {}
+        at = ended.get("lastTransitionTime")
+        pods = [self._pods.get((namespace, pod)) for pod in self._pods_of.get((namespace, name), ())]
+        return jobs.Job(
+            name,
+            finished=ended.get("type", ""),
+            finished_at=status.parse_time(at) if at else None,
+            version=metadata["annotations"].get(Annotation.JOB_TARGET),
+            going="deletionTimestamp" in metadata,
+            pods=tuple(_pod(pod) for pod in pods if pod is not None),
+        )
+
+    def _job_changed(self, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        for job in filter(None, (old, new)):
+            owner = (key[0], job["metadata"]["labels"].get(Label.JOB_OWNER, ""))
+            if job is new:
+                self._jobs[owner][key[1]] = None
+                self._note_number(owner, job)
+            elif new is None:
+                _drop(self._jobs, owner, key[1])
+            if old is None or new is None or old["status"] != new["status"]:
+                controllers = job["metadata"]["ownerReferences"]
+                self._wake((key[0], controllers[0]["name"] if controllers else owner[1]))
+
+    def _note_number(self, owner: Key, job: dict[str, Any]) -> None:
+        found = _NUMBER.search(job["metadata"]["name"])
+        if found is not None:
+            seen = self._highest[owner]
+            seen[found[1]] = max(seen.get(found[1], 0), int(found[2]))
+
+    def _pod_changed(self, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        pod = new or old or {}
+        job = (key[0], pod["metadata"]["labels"].get(Label.JOB_NAME, ""))
+        if new is None:
+            _drop(self._pods_of, job, key[1])
+        else:
+            self._pods_of[job][key[1]] = None
+
+
+def _drop(index: dict[Key, dict[str, None]], key: Key, name: str) -> None:
+    index[key].pop(name, None)
+    if not index[key]:
+        del index[key]
+
+
+def _belongs(job: dict[str, Any], uid: str) -> bool:
+    return all(owner["uid"] == uid for owner in job["metadata"]["ownerReferences"])
+
+
+def _pod(pod: dict[str, Any]) -> jobs.Pod:
+    said = pod["status"]
+    return jobs.Pod(said["phase"], frozenset(condition["type"] for condition in said["conditions"]))

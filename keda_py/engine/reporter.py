@@ -1,0 +1,88 @@
+"""Writes the status of objects of one kind, and tells of it: one patch, only of what changed, only when it changed.
+
+What changed is told in events and in the log once, after the status says so.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from keda_py.decide import status
+from keda_py.decide.report import Wording
+from keda_py.decide.status import Condition
+from keda_py.engine.live import Live
+from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
+from keda_py.kube.client import Client, Resource
+from keda_py.kube.recorder import Recorder
+from keda_py.kube.reflector import Store
+from keda_py.naming import Condition as Type
+from keda_py.naming import EventReason
+
+Key = tuple[str, str]
+
+
+class Reporter:
+    """The one writer of the status of a kind's objects."""
+
+    def __init__(
+        self, client: Client, resource: Resource, store: Store, *, recorder: Recorder, wording: Wording
+    ) -> None:
+        """`store`: the watched objects; what was written is taken in at once."""
+        self._client = client
+        self._resource = resource
+        self._store = store
+        self._recorder = recorder
+        self._wording = wording
+        self._log = structlog.get_logger(resource.kind.lower())
+
+    async def patch_status(self, raw: dict[str, Any], patch: dict[str, Any]) -> None:
+        """Change an object's status."""
+        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        self._store.put(await self._client.patch_status(self._resource, namespace, name, patch))
+
+    async def write(
+        self, raw: dict[str, Any], wanted: dict[str, Any], changes: Iterable[Condition], *, last_active: datetime | None
+    ) -> None:
+        """Make the status as `wanted`, with the conditions that changed in it.
+
+        `last_active` is written along with anything else: while an object stays active, a new process reads that off
+        its Active condition.
+        """
+        old, changes = raw.get("status") or {}, list(changes)
+        wanted["conditions"] = status.conditions(old.get("conditions") or [], changes)
+        patch = status.merge_patch(old, wanted)
+        if patch is None:
+            return
+        if last_active is not None:
+            patch["lastActiveTime"] = status.format_time(last_active)
+        await self.patch_status(raw, patch)
+        self._tell_of_ready(raw, old.get("conditions"), changes)
+
+    def _tell_of_ready(self, raw: dict[str, Any], old: Any, changes: Iterable[Condition]) -> None:
+        now = next((change for change in changes if change.type == Type.READY), None)
+        before = status.find(old, Type.READY)
+        if now is None or now == before:
+            return
+        name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+        if now.status == "True":
+            self._recorder.normal(raw, self._wording.ready, f"{self._resource.kind} is ready for scaling")
+            self._log.info("ready", object=name)
+            return
+        refused = now.reason == self._wording.check_failed
+        self._recorder.warning(raw, now.reason if refused else EventReason.METRIC_SOURCE_FAILED, now.message)
+        self._log.warning("not ready", object=name, reason=now.reason, message=now.message)
+
+    def tell_of_new_triggers(self, raw: dict[str, Any], live: Live) -> None:
+        """Tell in events which triggers could be built; when they are new to the object, not only to this process."""
+        fresh, live.untold = live.untold, []
+        if status.find((raw.get("status") or {}).get("conditions"), Type.READY) is not None:
+            return
+        for trigger in fresh:
+            if isinstance(trigger, BrokenTrigger):
+                self._recorder.warning(raw, EventReason.SCALER_FAILED, f"{trigger.label}: {trigger.error}")
+            elif isinstance(trigger, LiveTrigger):
+                self._recorder.normal(
+                    raw, EventReason.SCALERS_STARTED, f"Scaler {trigger.scaler.trigger.type} is built"
+                )

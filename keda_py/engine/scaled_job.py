@@ -1,0 +1,463 @@
+"""The reconcile loop of ScaledJobs: observe, decide, make Jobs, write the status last.
+
+Level-triggered as that of ScaledObjects, with one difference: making Jobs is not idempotent. So a reading is decided on
+once. The next decision waits until every trigger has been read anew, by a question that was put after the last Job was
+made; what that question counts, those Jobs had their chance to take.
+
+A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. That
+no decision makes a second Job is the names' business, see `engine.job`.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from keda_py import quantity
+from keda_py.api.meta import ManifestError
+from keda_py.api.scaled_job import ScaledJob
+from keda_py.decide import jobs, report, status, validate
+from keda_py.decide.combine import Activity, Combined, combine
+from keda_py.decide.jobs import Backlog, Bounds
+from keda_py.decide.pause import paused
+from keda_py.decide.report import SCALED_JOB
+from keda_py.decide.status import Condition
+from keda_py.engine.cluster import SCALED_JOBS, telling_of_edits
+from keda_py.engine.job import JOBS, Jobs, job_name, job_target, manifest
+from keda_py.engine.live import Builder, Key, Live
+from keda_py.engine.reporter import Reporter
+from keda_py.engine.scalable import Scalable, of_scaled_job
+from keda_py.kube.client import ApiError, Client, Conflict, NotFound, Unreachable
+from keda_py.kube.recorder import Recorder
+from keda_py.kube.reflector import Store
+from keda_py.naming import FINALIZER, EventReason, Reason
+from keda_py.naming import Condition as Type
+from keda_py.runtime.clock import Now
+from keda_py.runtime.queue import WorkQueue
+from keda_py.scaler import ExternalSpec
+
+log = structlog.get_logger("scaledjob")
+
+RESYNC_SECONDS: Final = 120.0
+UNKNOWN_SECONDS: Final = 1.0
+"""When to look again while the Jobs are not known."""
+SHORTLY_SECONDS: Final = 10.0
+"""So long nobody need be told that the Jobs are not known."""
+REMEMBER: Final = timedelta(minutes=5)
+"""How old lastActiveTime may be while it is active."""
+LONGEST_REFUSAL_SECONDS: Final = 300.0
+
+
+class UnusableError(Exception):
+    """A ScaledJob that cannot be worked on; the message says what to change, for its Ready condition."""
+
+
+@dataclass(slots=True)
+class _Making:
+    """What a process remembers of making an object's Jobs."""
+
+    uid: str
+    number: int = 0
+    """The highest number it has used."""
+    ended: float = 0.0
+    """Loop time when it last was done with making; what was asked before is not decided on any more."""
+    refusal: str = ""
+    """What the API server said to the last Job, if it refused it."""
+    refusals: int = 0
+    not_before: float = 0.0
+    generation: int = 0
+    blind_since: float = math.inf
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass over one object."""
+
+    key: Key
+    raw: dict[str, Any]
+    scaled_job: ScaledJob
+    live: Live
+    making: _Making
+    bounds: Bounds
+    now: datetime
+    made: int = 0
+
+
+class ScaledJobs:
+    """Works on ScaledJobs by key."""
+
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        found: Jobs,
+        *,
+        builder: Builder,
+        reporter: Reporter,
+        recorder: Recorder,
+        queue: WorkQueue[Key],
+        now: Now,
+        owns: Callable[[Key], bool],
+        blind: Callable[[], str | None],
+    ) -> None:
+        """`store`: the watched ScaledJobs. `owns`: whether this process is the one that acts on an object.
+
+        `blind`: why the watched Jobs and pods are not what the API server has; None if they are, as far as can be told.
+        """
+        self._client = client
+        self._store = store
+        self._jobs = found
+        self._builder = builder
+        self._reporter = reporter
+        self._recorder = recorder
+        self._queue = queue
+        self._now = now
+        self._owns = owns
+        self._blind = blind
+        self._making: dict[Key, _Making] = {}
+        store.on_change(telling_of_edits(queue.add))
+
+    def begin(self, key: Key) -> None:
+        """Take up an object as a term begins: read its triggers, before its first pass comes up."""
+        raw = self._store.get(key)
+        if raw is not None and not raw["metadata"].get("deletionTimestamp"):
+            live = self._builder.remembered(raw)
+            live.memory = None
+            with suppress(UnusableError):
+                self._read(key, self._parsed(raw), live)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done for an object now; return in how many seconds to look again, None for never."""
+        began = asyncio.get_running_loop().time()
+        raw = self._store.get(key)
+        if raw is None:
+            self._forget(key)
+            return None
+        if raw["metadata"].get("deletionTimestamp"):
+            await self._let_go(key, raw)
+            return None
+        live = self._builder.remembered(raw)
+        try:
+            again = await self._work(key, raw, live)
+        except UnusableError as problem:
+            again = await self._report_unusable(raw, str(problem)) if self._owns(key) else None
+        except ApiError:
+            live.errors += 1
+            raise
+        live.reconcile_seconds = asyncio.get_running_loop().time() - began
+        return again
+
+    def _forget(self, key: Key) -> None:
+        self._builder.forget(key)
+        self._making.pop(key, None)
+        self._jobs.forget(key)
+
+    def _parsed(self, raw: dict[str, Any]) -> tuple[ScaledJob, Scalable]:
+        try:
+            scaled_job = ScaledJob.parse(raw)
+            scalable = of_scaled_job(scaled_job)
+        except ManifestError as error:
+            raise UnusableError(str(error)) from error
+        if found := validate.job_problems(scaled_job.spec):
+            raise UnusableError("; ".join(found))
+        return scaled_job, scalable
+
+    def _read(self, key: Key, parsed: tuple[ScaledJob, Scalable], live: Live) -> None:
+        """Have the triggers of the spec, and those of our own objects polled."""
+        scaled_job, scalable = parsed
+        if paused(scaled_job.metadata.annotations):
+            live.close()
+            return
+        # Each outcome is news here: what was read once is decided on once.
+        self._builder.update(live, scalable, lambda _: self._queue.add(key))
+        for trigger in live.working():
+            if self._owns(key):
+                trigger.start()
+            else:
+                trigger.stop()
+
+    async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
+        parsed = self._parsed(raw)
+        self._read(key, parsed, live)
+        if not self._owns(key):
+            return None
+        scaled_job = parsed[0]
+        bounds = Bounds.of(scaled_job.spec.min_replica_count, scaled_job.spec.max_replica_count)
+        this = _Pass(key, raw, scaled_job, live, self._remembered(key, scaled_job), bounds, self._now())
+        if paused(scaled_job.metadata.annotations):
+            await self._rest(this)
+            return None
+        if any(live.waiting()):
+            return RESYNC_SECONDS
+        if (why := self._blind()) is not None:
+            return await self._hold(this, why)
+        this.making.blind_since = math.inf
+        self._reporter.tell_of_new_triggers(raw, live)
+        await self._replace(this)
+        return await self._scale(this)
+
+    async def _hold(self, this: _Pass, why: str) -> float:
+        """Make nothing while it is not known how many Jobs run: that is not none. Say so if it lasts."""
+        loop = asyncio.get_running_loop()
+        this.making.blind_since = min(this.making.blind_since, loop.time())
+        if loop.time() - this.making.blind_since >= SHORTLY_SECONDS:
+            problem = f"the Jobs of the cluster, or their pods, cannot be watched: {why} (no Job is made)"
+            change = Condition(Type.READY, "False", Reason.JOB_CHECK_FAILED, problem)
+            await self._reporter.write(this.raw, dict(this.raw.get("status") or {}), [change], last_active=None)
+        return UNKNOWN_SECONDS
+
+    def _remembered(self, key: Key, scaled_job: ScaledJob) -> _Making:
+        metadata = scaled_job.metadata
+        making = self._making.get(key)
+        if making is None or making.uid != metadata.uid:
+            making = self._making[key] = _Making(metadata.uid)
+        if making.generation != metadata.generation:
+            # What was refused may have been mended by the edit.
+            making.generation, making.refusals, making.not_before = metadata.generation, 0, 0.0
+        making.number = max(making.number, self._jobs.highest(scaled_job))
+        return making
+
+    # --- deciding and making ----------------------------------------------------------------------------------------
+
+    async def _scale(self, this: _Pass) -> float:
+        combined, backlog = combine(this.live.states()), self._backlog(this)
+        if self._is_due(this):
+            work = jobs.count(self._jobs.of(this.scaled_job), this.scaled_job.spec.strategy.pending_pod_conditions)
+            await self._make(this, backlog, self._more(this, combined, backlog, work), work)
+        await self._prune(this)
+        await self._report(this, combined, backlog)
+        return self._again(this)
+
+    def _is_due(self, this: _Pass) -> bool:
+        """Whether to decide now: each trigger has been read by a question that was put after the last decision.
+
+        Where none can be read there is still a minimum to keep, each polling interval.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < this.making.not_before:
+            return False
+        read = [trigger for trigger in this.live.working() if trigger.external_names]
+        if not read:
+            return bool(this.bounds.minimum) and now >= this.making.ended + _interval(this)
+        asked = [trigger.outcome.asked for trigger in read if trigger.outcome is not None and trigger.is_current()]
+        return len(asked) == len(read) and min(asked) >= this.making.ended
+
+    def _again(self, this: _Pass) -> float:
+        """Return when to look again if nothing wakes us, as each reading and each Job does."""
+        waits = this.making.not_before - asyncio.get_running_loop().time()
+        least = [trigger for trigger in this.live.working() if trigger.external_names]
+        seconds = RESYNC_SECONDS if least or not this.bounds.minimum else _interval(this)
+        return min(seconds, waits) if waits > 0 else seconds
+
+    def _backlog(self, this: _Pass) -> Backlog:
+        seen = []
+        for trigger in this.live.working():
+            outcome = trigger.outcome
+            if outcome is None or outcome.failure is not None or not trigger.external_names:
+                continue
+            specs = [spec for spec in trigger.specs if isinstance(spec, ExternalSpec)]
+            targets = [(spec.name, _per_job(spec)) for spec in specs]
+            values = [(reading.metric, reading.value) for reading in outcome.readings.values()]
+            seen.append(jobs.measure(values, targets, active=bool(outcome.active), extra=this.bounds.extra))
+        return jobs.together(seen, this.scaled_job.spec.strategy.multiple_scalers_calculation or "max", this.bounds)
+
+    def _more(self, this: _Pass, combined: Combined, backlog: Backlog, work: jobs.Work) -> int:
+        spec = this.scaled_job.spec.strategy
+        strategy = jobs.Strategy(
+            spec.strategy or "default",
+            spec.custom_scaling_queue_length_deduction or 0,
+            spec.custom_scaling_running_job_percentage,
+        )
+        if combined.failures and spec.multiple_scalers_calculation in {"min", "avg"}:
+            # What is not known could make it less: only the minimum is sure to be wanted.
+            return max(0, this.bounds.minimum - work.running)
+        return jobs.more(backlog, work, this.bounds, strategy)
+
+    async def _make(self, this: _Pass, backlog: Backlog, wanted: int, work: jobs.Work) -> None:
+        """Make Jobs one after the other; the first that cannot be made is the last that is tried."""
+        making = this.making
+        try:
+            while this.made < wanted and await self._make_one(this):
+                this.made += 1
+            if this.made == wanted:
+                making.refusal, making.refusals = "", 0
+        finally:
+            making.ended = asyncio.get_running_loop().time()
+            if this.made:
+                self._recorder.normal(this.raw, EventReason.JOBS_CREATED, f"Created {this.made} jobs")
+                log.info(
+                    "created",
+                    object="/".join(this.key),
+                    jobs=this.made,
+                    queue=backlog.length,
+                    running=work.running,
+                    pending=work.pending,
+                )
+
+    async def _make_one(self, this: _Pass) -> bool:
+        """Make the Job of the next number; return whether to go on.
+
+        A conflict says that somebody made it: we, without hearing of it, or another daemon that takes itself for the
+        leader. Either way it is there for what we have read, and the next reading will tell.
+        """
+        making, namespace = this.making, this.key[0]
+        number = making.number + 1
+        try:
+            self._jobs.store.put(await self._client.create(JOBS, namespace, manifest(this.scaled_job, number)))
+        except Conflict:
+            with suppress(NotFound):
+                self._jobs.store.put(await self._client.get(JOBS, namespace, job_name(this.scaled_job, number)))
+            making.number = number
+            return False
+        except Unreachable:
+            raise
+        except ApiError as error:
+            self._note_refusal(this, error)
+            return False
+        making.number = number
+        return True
+
+    def _note_refusal(self, this: _Pass, error: ApiError) -> None:
+        """Leave the API server alone for longer each time that it refuses a Job: a quota, an admission, the template."""
+        making = this.making
+        making.refusal, making.refusals = str(error), making.refusals + 1
+        pause = min(LONGEST_REFUSAL_SECONDS, _interval(this) * 2 ** min(making.refusals - 1, 10))
+        making.not_before = asyncio.get_running_loop().time() + pause
+        note = f"Failed to create job of {this.key[1]}: {error}"
+        self._recorder.warning(this.raw, EventReason.JOB_CREATE_FAILED, note)
+        log.warning("not created", object="/".join(this.key), message=str(error))
+
+    # --- what goes --------------------------------------------------------------------------------------------------
+
+    async def _replace(self, this: _Pass) -> None:
+        """Delete the Jobs of an earlier jobTargetRef, unless they are to end by themselves."""
+        spec = this.scaled_job.spec
+        old = [] if spec.keeps_running else jobs.outdated(self._jobs.of(this.scaled_job), job_target(this.scaled_job))
+        if not old:
+            return
+        self._recorder.normal(this.raw, EventReason.ROLLOUT_STARTED, f"Deleting {len(old)} jobs of an earlier version")
+        for job in old:
+            try:
+                await self._delete(this.key[0], job, spec.propagation)
+            except ApiError as error:
+                note = f"Failed to delete job {job.name}: {error}"
+                self._recorder.warning(this.raw, EventReason.ROLLOUT_FAILED, note)
+                raise
+        self._recorder.normal(this.raw, EventReason.ROLLOUT_COMPLETED, f"Deleted {len(old)} jobs of an earlier version")
+        log.info("replaced", object="/".join(this.key), jobs=len(old), why="spec.jobTargetRef was edited")
+
+    async def _prune(self, this: _Pass) -> None:
+        spec = this.scaled_job.spec
+        limits = (spec.successful_jobs_history_limit, spec.failed_jobs_history_limit)
+        history = jobs.History(*(100 if limit is None else limit for limit in limits))
+        for job in jobs.surplus(self._jobs.of(this.scaled_job), history):
+            await self._delete(this.key[0], job, "Background")
+
+    async def _delete(self, namespace: str, job: jobs.Job, propagation: str) -> None:
+        with suppress(NotFound):
+            await self._client.delete(JOBS, namespace, job.name, propagation=propagation)
+        if propagation == "Background":
+            # Gone as soon as that is answered; the watch tells a moment later.
+            self._jobs.store.remove((namespace, job.name))
+
+    # --- metadata and status ----------------------------------------------------------------------------------------
+
+    async def _report(self, this: _Pass, combined: Combined, backlog: Backlog) -> None:
+        wanted = dict(this.raw.get("status") or {})
+        said = status.find(wanted.get("conditions"), Type.ACTIVE)
+        names = [name for trigger in this.live.working() for name in trigger.external_names]
+        triggers = this.scaled_job.spec.triggers
+        wanted |= {
+            "externalMetricNames": names,
+            "triggersTypes": ",".join(dict.fromkeys(trigger.type for trigger in triggers)),
+            "authenticationsTypes": ",".join(
+                dict.fromkeys(trigger.authentication_ref.name for trigger in triggers if trigger.authentication_ref)
+            ),
+        }
+        if not combined.pending and not combined.failures:
+            wanted["triggersActivity"] = status.triggers_activity(names, combined.active_metrics)
+        broken = [f"{trigger.label}: {trigger.error}" for trigger in this.live.broken()]
+        if this.making.refusal:
+            broken.append(f"a Job cannot be created: {this.making.refusal}")
+        seen = _as_seen(combined, backlog)
+        active = report.active(seen, wording=SCALED_JOB)
+        changes = [report.ready(broken, replace(combined, activity=seen.activity), SCALED_JOB), active, _unpaused()]
+        last_active = self._last_active(this, seen)
+        if last_active is not None and _is_old(wanted.get("lastActiveTime"), last_active, made=this.made):
+            wanted["lastActiveTime"] = status.format_time(last_active)
+        await self._reporter.write(
+            this.raw, wanted, [change for change in changes if change is not None], last_active=last_active
+        )
+        self._tell_of_activity(this.raw, said, active)
+
+    def _last_active(self, this: _Pass, seen: Combined) -> datetime | None:
+        """Return when it was last active; None if it never was."""
+        if seen.activity is Activity.ACTIVE:
+            return this.now
+        persisted = (this.raw.get("status") or {}).get("lastActiveTime")
+        return status.parse_time(persisted) if persisted else None
+
+    def _tell_of_activity(self, raw: dict[str, Any], before: Condition | None, now: Condition | None) -> None:
+        was, is_now = before is not None and before.status == "True", now is not None and now.status == "True"
+        if is_now and not was:
+            self._recorder.normal(raw, EventReason.JOB_ACTIVE, "Jobs are made, because triggers are active")
+        elif was and now is not None and not is_now:
+            self._recorder.normal(raw, EventReason.JOB_INACTIVE, "No Jobs are made, because triggers are not active")
+
+    async def _rest(self, this: _Pass) -> None:
+        """Do nothing until it is not paused any more; what runs goes on."""
+        said = status.find((this.raw.get("status") or {}).get("conditions"), Type.PAUSED)
+        changes = [
+            Condition(Type.PAUSED, "True", Reason.JOB_PAUSED, "ScaledJob is paused"),
+            Condition(Type.READY, "True", Reason.JOB_READY, "ScaledJob is paused, nothing is read and no Job is made"),
+        ]
+        await self._reporter.write(this.raw, dict(this.raw.get("status") or {}), changes, last_active=None)
+        if said is None or said.status != "True":
+            self._recorder.normal(this.raw, EventReason.JOB_PAUSED, "ScaledJob is paused")
+
+    async def _report_unusable(self, raw: dict[str, Any], problem: str) -> float:
+        changes = report.unusable(problem, SCALED_JOB)
+        await self._reporter.write(raw, dict(raw.get("status") or {}), changes, last_active=None)
+        return 30.0
+
+    async def _let_go(self, key: Key, raw: dict[str, Any]) -> None:
+        """Take KEDA's finalizer off an object that is to go; its Jobs go with it, by their owner references."""
+        self._builder.forget(key)
+        finalizers = raw["metadata"].get("finalizers") or []
+        if FINALIZER not in finalizers or not self._owns(key):
+            return
+        rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
+        version = raw["metadata"]["resourceVersion"]
+        with suppress(NotFound):
+            patch = {"metadata": {"finalizers": rest, "resourceVersion": version}}
+            await self._client.merge_patch(SCALED_JOBS, *key, patch)
+        self._recorder.warning(raw, EventReason.JOB_DELETED, "ScaledJob was deleted")
+
+
+def _per_job(spec: ExternalSpec) -> float:
+    """Return how many items one Job is for; a target that is not an average does not say."""
+    return float(quantity.parse(spec.target.amount)) if spec.target.kind == "AverageValue" else 0.0
+
+
+def _interval(this: _Pass) -> float:
+    return this.scaled_job.spec.polling_interval.total_seconds()
+
+
+def _unpaused() -> Condition:
+    return Condition(Type.PAUSED, "False", Reason.JOB_UNPAUSED, "ScaledJob is not paused")
+
+
+def _as_seen(combined: Combined, backlog: Backlog) -> Combined:
+    """Return the triggers' activity as the calculation has it: active with nothing in the queue may not be enough."""
+    if backlog.active:
+        return replace(combined, activity=Activity.ACTIVE)
+    return replace(combined, activity=Activity.INACTIVE) if combined.activity is Activity.ACTIVE else combined
+
+
+def _is_old(persisted: str | None, last_active: datetime, *, made: int) -> bool:
+    return persisted is None or bool(made) or last_active - status.parse_time(persisted) >= REMEMBER
