@@ -224,7 +224,7 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
         scaled = world.scaled_object(name, source.trigger(name), cooldownPeriod=300, pollingInterval=5)
         documents += [world.deployment(name), scaled]
     world.apply(*documents)
-    # With time to answer: on a machine that has much else to do, a source in this process may be late, and that is news.
+    # With time to answer: on a busy machine a source in this process may be late, and that would be news.
     with started(world.cluster, tmp_path, "--http-timeout=8000") as daemon:
 
         def settled() -> bool:
