@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import yaml
 
-from keda_py.app import Daemon
+from keda_py.daemon import Daemon
 from keda_py.devcluster.api import APPLY, Request
 from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster

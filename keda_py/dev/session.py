@@ -19,7 +19,8 @@ import uvloop
 from rich.console import Console
 from rich.live import Live as Screen
 
-from keda_py.app import UNUSABLE, Daemon
+from keda_py.app import UNUSABLE
+from keda_py.daemon import Daemon
 from keda_py.dev import access, manifest
 from keda_py.dev.journal import Journal
 from keda_py.dev.line import changes

@@ -323,7 +323,7 @@ class ScaledJobs:
         return True
 
     def _note_refusal(self, this: _Pass, error: ApiError) -> None:
-        """Leave the API server alone for longer each time that it refuses a Job: a quota, an admission, the template."""
+        """Wait longer each time that the API server refuses a Job, for a quota, an admission rule or its template."""
         making = this.making
         making.refusal, making.refusals = str(error), making.refusals + 1
         pause = min(LONGEST_REFUSAL_SECONDS, _interval(this) * 2 ** min(making.refusals - 1, 10))

@@ -29,8 +29,8 @@ SHARED_SECONDS: Final = 2.0
 class Outcome:
     """What came of reading a trigger: readings by metric name as the HPA knows it, or the failure.
 
-    `at` is loop time, when the oldest answer in it came in; `seen` the same by the wall clock; `asked` is loop time too,
-    and nothing that happened before it is missing from the readings.
+    `at` is loop time, when the oldest answer in it came in; `seen` the same by the wall clock. What happened before
+    `asked`, loop time too, is in the readings.
     """
 
     at: float

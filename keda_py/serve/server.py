@@ -10,7 +10,7 @@ from keda_py.kube.client import Client, Resource
 from keda_py.kube.reflector import Reflector, Store
 from keda_py.runtime.clock import Now
 from keda_py.serve import external_metrics, front_proxy, health, telemetry
-from keda_py.serve.external_metrics import Read
+from keda_py.serve.external_metrics import ReadMetric
 from keda_py.serve.front_proxy import FrontProxy
 from keda_py.serve.listen import listening
 from keda_py.serve.rotation import CertificateKeeper, FileCertificates, Place, SecretCertificates
@@ -45,7 +45,7 @@ class Servers:
         now: Now,
         reflector: Watching,
         telemetry: Telemetry,
-        read: Read,
+        read: ReadMetric,
         listed: Callable[[], bool],
     ) -> None:
         """`read`: answers for one metric. `listed`: whether the cluster is known."""

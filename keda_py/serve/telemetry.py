@@ -33,8 +33,8 @@ _KINDS: Final = {_OBJECTS: "scaled_object", _JOBS: "scaled_job"}
 class Telemetry(Collector):
     """Reads off the engine what a scrape is told.
 
-    `live`: all objects at work, by kind: scaledobject or scaledjob. `lease`: the name of the lease, None without leader election.
-    `leads`: whether this daemon acts. `queued`: the objects of a kind that wait for a worker.
+    `live`: all objects at work, by kind: scaledobject or scaledjob. `queued`: those of a kind that wait for a worker.
+    `lease`: the name of the lease, None without leader election. `leads`: whether this daemon acts.
     """
 
     live: Mapping[str, Mapping[Key, Live]]

@@ -14,7 +14,7 @@ import orjson
 import pytest
 import structlog
 
-from keda_py.app import Daemon
+from keda_py.daemon import Daemon
 from keda_py.devcluster.api import MERGE, Request
 from keda_py.devcluster.cluster import DevCluster
 from keda_py.devcluster.transport import LocalTransport

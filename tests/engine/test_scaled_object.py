@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from keda_py.decide.report import SCALED_OBJECT
 from keda_py.decide.status import format_time, parse_time
-from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scaled_object
+from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
-from keda_py.engine.live import Builder, Key
+from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.engine.registry import Registry
+from keda_py.engine.reporter import Reporter
 from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_object import ScaledObjects
 from keda_py.engine.target import DEPLOYMENTS, Targets, trim_workload
@@ -61,6 +63,7 @@ class World:
         self.pods = Pods()
         self.now: Now | None = None
         self.objects: ScaledObjects
+        self.live: dict[Key, Live] = {}
 
     def time(self) -> datetime:
         """The wall clock: night, when the first daemon starts."""
@@ -71,31 +74,31 @@ class World:
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator["World"]:
         self.time()
+        self.live = {}
         chance = random.Random(1)
         client = Client(self.api)
         queue: WorkQueue[Key] = WorkQueue(chance=chance)
-        kept = {SCALED_OBJECTS: Store(trim_scaled_object), HPAS: Store(trim_hpa), DEPLOYMENTS: Store(trim_workload)}
+        kept = {SCALED_OBJECTS: Store(trim_scalable), HPAS: Store(trim_hpa), DEPLOYMENTS: Store(trim_workload)}
         cluster = Cluster(
             client,
             scaled_objects=kept[SCALED_OBJECTS],
             hpas=kept[HPAS],
             workloads={DEPLOYMENTS: kept[DEPLOYMENTS]},
-            authentications={},
             wake=queue.add,
-            wake_authentication=lambda _: None,
         )
         targets = Targets(client, Discovery(client), {DEPLOYMENTS: kept[DEPLOYMENTS]})
         policy = SecretPolicy("keda")
         resolver = Resolver(client, targets, authentications={}, policy=policy, chance=chance, wake=queue.add)
         recorder = Recorder(client, now=self.time, instance="test", chance=random.Random(0))
         platform = Platform(now=self.time, kubernetes=self.pods)
+        reporter = Reporter(client, SCALED_OBJECTS, kept[SCALED_OBJECTS], recorder=recorder, wording=SCALED_OBJECT)
         async with Sources(platform, chance=chance) as sources, resolver:
             self.objects = ScaledObjects(
                 cluster,
-                {},
                 targets=targets,
                 hpas=HpaKeeper(cluster),
-                builder=Builder(Registry.installed(), resolver, sources, platform),
+                builder=Builder(self.live, Registry.installed(), resolver, sources, platform),
+                reporter=reporter,
                 queue=queue,
                 recorder=recorder,
                 now=self.time,
@@ -113,7 +116,7 @@ class World:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                for live in self.objects.live.values():
+                for live in self.live.values():
                     live.close()
 
     def _failed(self, key: Key, error: Exception, seconds: float) -> None:
@@ -234,7 +237,7 @@ async def test_a_source_that_fails_moves_nothing_and_says_so_once(world: World) 
         assert world.condition("Active") == ("Unknown", "UnknownState")
         assert world.events().count(("Warning", "KEDAMetricSourceFailed")) == 1
         with pytest.raises(MetricUnavailableError, match="forbidden"):
-            await read_metric(world.objects.live, "ns", "app", "s0-workload-ns")
+            await read_metric(world.live, "ns", "app", "s0-workload-ns")
         world.pods.count = 9
         await asyncio.sleep(31)
         assert world.condition("Ready") == ("True", "ScaledObjectReady")
@@ -363,11 +366,11 @@ async def test_one_broken_trigger_leaves_the_others_at_work(world: World) -> Non
         await asyncio.sleep(1)
         assert world.replicas == 1
         assert world.condition("Ready")[0] == "False"
-        assert (await read_metric(world.objects.live, "ns", "app", "s1-workload-ns")).value == "1"
+        assert (await read_metric(world.live, "ns", "app", "s1-workload-ns")).value == "1"
         with pytest.raises(MetricUnavailableError, match="corn"):
-            await read_metric(world.objects.live, "ns", "app", "s0-anything")
+            await read_metric(world.live, "ns", "app", "s0-anything")
         with pytest.raises(MetricUnknownError):
-            await read_metric(world.objects.live, "ns", "app", "s1-else")
+            await read_metric(world.live, "ns", "app", "s1-else")
 
 
 async def test_conflicts_and_refusals_are_tried_again(world: World) -> None:
@@ -434,4 +437,4 @@ async def test_cron_wakes_in_the_morning(world: World) -> None:
         assert world.replicas == 0
         await asyncio.sleep(45)
         assert world.replicas == 1
-        assert (await read_metric(world.objects.live, "ns", "app", "s0-cron-UTC-08xxx-018xxx")).value == "3"
+        assert (await read_metric(world.live, "ns", "app", "s0-cron-UTC-08xxx-018xxx")).value == "3"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from keda_py.app import Daemon
+from keda_py.daemon import Daemon
 from keda_py.decide.combine import Activity
 from keda_py.engine import hpa, scaled_object
 from keda_py.engine.live import Live

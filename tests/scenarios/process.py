@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from keda_py.app import Daemon
+from keda_py.daemon import Daemon
 from keda_py.devcluster.api import Api, Request
 from keda_py.devcluster.transport import LocalTransport
 from keda_py.engine.cluster import SCALED_OBJECTS

@@ -64,7 +64,12 @@ def empty() -> float:
 
 @asynccontextmanager
 async def scraped(live: dict[Key, Live]) -> AsyncIterator[Callable[[], "asyncio.Future[str]"]]:
-    seen = telemetry.Telemetry(live, lease="operator.keda.sh", leads=lambda: True, queued=lambda: 3)
+    seen = telemetry.Telemetry(
+        {"scaledobject": live, "scaledjob": {}},
+        lease="operator.keda.sh",
+        leads=lambda: True,
+        queued={"scaledobject": "abc", "scaledjob": ""},
+    )
     async with (
         listening(telemetry.application(seen), Address("127.0.0.1", 0), flag="--x") as port,
         aiohttp.ClientSession() as session,
