@@ -11,11 +11,12 @@ import random
 import signal
 from collections import deque
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
 
-from keda_py.decide.status import format_time
+from keda_py.decide.status import format_time, parse_time
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.controller import PODS, RefusedError, Writer
 from keda_py.devcluster.store import Change, Name, Object
@@ -82,10 +83,10 @@ class Kubelet:
                 # Ran before this process did.
                 return await self._start(found)
             case "Running" if not self._processes and (seconds := _lasts(found)) is not None:
-                started = self._running.get(found["metadata"]["uid"])
-                if started is not None:
+                left = seconds - (self._api.now() - _started_at(found)).total_seconds()
+                if left <= 0:
                     self._write(found, "Succeeded", ready=False)
-                return seconds if started is None else None
+                return left if left > 0 else None
         return None
 
     async def _start(self, found: Object) -> float | None:
@@ -130,6 +131,10 @@ class Kubelet:
         }
         with suppress(RefusedError):
             self._writer.status(PODS, found, status)
+
+
+def _started_at(found: Object) -> datetime:
+    return parse_time(found["status"]["containerStatuses"][0]["state"]["running"]["startedAt"])
 
 
 def _lasts(found: Object) -> float | None:

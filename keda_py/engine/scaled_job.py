@@ -369,7 +369,7 @@ class ScaledJobs:
 
     async def _report(self, this: _Pass, combined: Combined, backlog: Backlog) -> None:
         wanted = dict(this.raw.get("status") or {})
-        said = status.find(wanted.get("conditions"), Type.ACTIVE)
+        before = wanted.get("conditions")
         names = [name for trigger in this.live.working() for name in trigger.external_names]
         triggers = this.scaled_job.spec.triggers
         wanted |= {
@@ -393,7 +393,7 @@ class ScaledJobs:
         await self._reporter.write(
             this.raw, wanted, [change for change in changes if change is not None], last_active=last_active
         )
-        self._tell_of_activity(this.raw, said, active)
+        self._tell_of_changes(this.raw, before, active)
 
     def _last_active(self, this: _Pass, seen: Combined) -> datetime | None:
         """Return when it was last active; None if it never was."""
@@ -402,22 +402,24 @@ class ScaledJobs:
         persisted = (this.raw.get("status") or {}).get("lastActiveTime")
         return status.parse_time(persisted) if persisted else None
 
-    def _tell_of_activity(self, raw: dict[str, Any], before: Condition | None, now: Condition | None) -> None:
-        was, is_now = before is not None and before.status == "True", now is not None and now.status == "True"
-        if is_now and not was:
+    def _tell_of_changes(self, raw: dict[str, Any], before: Any, active: Condition | None) -> None:
+        was_paused, was_active = (_is_true(status.find(before, kind)) for kind in (Type.PAUSED, Type.ACTIVE))
+        if was_paused:
+            self._recorder.normal(raw, EventReason.JOB_UNPAUSED, "ScaledJob is not paused any more")
+        if _is_true(active) and not was_active:
             self._recorder.normal(raw, EventReason.JOB_ACTIVE, "Jobs are made, because triggers are active")
-        elif was and now is not None and not is_now:
+        elif was_active and active is not None and not _is_true(active):
             self._recorder.normal(raw, EventReason.JOB_INACTIVE, "No Jobs are made, because triggers are not active")
 
     async def _rest(self, this: _Pass) -> None:
         """Do nothing until it is not paused any more; what runs goes on."""
-        said = status.find((this.raw.get("status") or {}).get("conditions"), Type.PAUSED)
+        was_paused = _is_true(status.find((this.raw.get("status") or {}).get("conditions"), Type.PAUSED))
         changes = [
             Condition(Type.PAUSED, "True", Reason.JOB_PAUSED, "ScaledJob is paused"),
             Condition(Type.READY, "True", Reason.JOB_READY, "ScaledJob is paused, nothing is read and no Job is made"),
         ]
         await self._reporter.write(this.raw, dict(this.raw.get("status") or {}), changes, last_active=None)
-        if said is None or said.status != "True":
+        if not was_paused:
             self._recorder.normal(this.raw, EventReason.JOB_PAUSED, "ScaledJob is paused")
 
     async def _report_unusable(self, raw: dict[str, Any], problem: str) -> float:
@@ -446,6 +448,10 @@ def _per_job(spec: ExternalSpec) -> float:
 
 def _interval(this: _Pass) -> float:
     return this.scaled_job.spec.polling_interval.total_seconds()
+
+
+def _is_true(condition: Condition | None) -> bool:
+    return condition is not None and condition.status == "True"
 
 
 def _unpaused() -> Condition:
