@@ -28,11 +28,12 @@ from keda_py.decide.pause import paused
 from keda_py.decide.report import SCALED_JOB
 from keda_py.decide.status import Condition
 from keda_py.engine.cluster import SCALED_JOBS, telling_of_edits
-from keda_py.engine.job import JOBS, Jobs, job_name, job_target, manifest
+from keda_py.engine.job import Jobs
+from keda_py.engine.job_maker import JobMaker, Making
 from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.scalable import Scalable, of_scaled_job
-from keda_py.kube.client import ApiError, Client, Conflict, NotFound, Unreachable
+from keda_py.kube.client import ApiError, Client, NotFound
 from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Store
 from keda_py.naming import FINALIZER, EventReason, Reason
@@ -50,28 +51,10 @@ SHORTLY_SECONDS: Final = 10.0
 """So long nobody need be told that the Jobs are not known."""
 REMEMBER: Final = timedelta(minutes=5)
 """How old lastActiveTime may be while it is active."""
-LONGEST_REFUSAL_SECONDS: Final = 300.0
 
 
 class UnusableError(Exception):
     """A ScaledJob that cannot be worked on; the message says what to change, for its Ready condition."""
-
-
-@dataclass(slots=True)
-class _Making:
-    """What a process remembers of making an object's Jobs."""
-
-    uid: str
-    number: int = 0
-    """The highest number it has used."""
-    ended: float = 0.0
-    """Loop time when it last was done with making; what was asked before is not decided on any more."""
-    refusal: str = ""
-    """What the API server said to the last Job, if it refused it."""
-    refusals: int = 0
-    not_before: float = 0.0
-    generation: int = 0
-    blind_since: float = math.inf
 
 
 @dataclass(slots=True)
@@ -82,7 +65,7 @@ class _Pass:
     raw: dict[str, Any]
     scaled_job: ScaledJob
     live: Live
-    making: _Making
+    making: Making
     bounds: Bounds
     now: datetime
     made: int = 0
@@ -119,7 +102,7 @@ class ScaledJobs:
         self._now = now
         self._owns = owns
         self._blind = blind
-        self._making: dict[Key, _Making] = {}
+        self._maker = JobMaker(client, found, recorder)
         store.on_change(telling_of_edits(queue.add))
 
     def begin(self, key: Key) -> None:
@@ -154,8 +137,7 @@ class ScaledJobs:
 
     def _forget(self, key: Key) -> None:
         self._builder.forget(key)
-        self._making.pop(key, None)
-        self._jobs.forget(key)
+        self._maker.forget(key)
 
     def _parsed(self, raw: dict[str, Any]) -> tuple[ScaledJob, Scalable]:
         try:
@@ -188,7 +170,7 @@ class ScaledJobs:
             return None
         scaled_job = parsed[0]
         bounds = Bounds.of(scaled_job.spec.min_replica_count, scaled_job.spec.max_replica_count)
-        this = _Pass(key, raw, scaled_job, live, self._remembered(key, scaled_job), bounds, self._now())
+        this = _Pass(key, raw, scaled_job, live, self._maker.remembered(scaled_job), bounds, self._now())
         if paused(scaled_job.metadata.annotations):
             await self._rest(this)
             return None
@@ -198,7 +180,7 @@ class ScaledJobs:
             return await self._hold(this, why)
         this.making.blind_since = math.inf
         self._reporter.tell_of_new_triggers(raw, live)
-        await self._replace(this)
+        await self._maker.replace(raw, this.scaled_job)
         return await self._scale(this)
 
     async def _hold(self, this: _Pass, why: str) -> float:
@@ -211,25 +193,24 @@ class ScaledJobs:
             await self._reporter.write(this.raw, dict(this.raw.get("status") or {}), [change], last_active=None)
         return UNKNOWN_SECONDS
 
-    def _remembered(self, key: Key, scaled_job: ScaledJob) -> _Making:
-        metadata = scaled_job.metadata
-        making = self._making.get(key)
-        if making is None or making.uid != metadata.uid:
-            making = self._making[key] = _Making(metadata.uid)
-        if making.generation != metadata.generation:
-            # What was refused may have been mended by the edit.
-            making.generation, making.refusals, making.not_before = metadata.generation, 0, 0.0
-        making.number = max(making.number, self._jobs.highest(scaled_job))
-        return making
-
     # --- deciding and making ----------------------------------------------------------------------------------------
 
     async def _scale(self, this: _Pass) -> float:
         combined, backlog = combine(this.live.states()), self._backlog(this)
         if self._is_due(this):
             work = jobs.count(self._jobs.of(this.scaled_job), this.scaled_job.spec.strategy.pending_pod_conditions)
-            await self._make(this, backlog, self._more(this, combined, backlog, work), work)
-        await self._prune(this)
+            wanted = self._more(this, combined, backlog, work)
+            this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
+            if this.made:
+                log.info(
+                    "created",
+                    object="/".join(this.key),
+                    jobs=this.made,
+                    queue=backlog.length,
+                    running=work.running,
+                    pending=work.pending,
+                )
+        await self._maker.prune(this.scaled_job)
         await self._report(this, combined, backlog)
         return self._again(this)
 
@@ -277,93 +258,6 @@ class ScaledJobs:
             # What is not known could make it less: only the minimum is sure to be wanted.
             return max(0, this.bounds.minimum - work.running)
         return jobs.more(backlog, work, this.bounds, strategy)
-
-    async def _make(self, this: _Pass, backlog: Backlog, wanted: int, work: jobs.Work) -> None:
-        """Make Jobs one after the other; the first that cannot be made is the last that is tried."""
-        making = this.making
-        try:
-            while this.made < wanted and await self._make_one(this):
-                this.made += 1
-            if this.made == wanted:
-                making.refusal, making.refusals = "", 0
-        finally:
-            making.ended = asyncio.get_running_loop().time()
-            if this.made:
-                self._recorder.normal(this.raw, EventReason.JOBS_CREATED, f"Created {this.made} jobs")
-                log.info(
-                    "created",
-                    object="/".join(this.key),
-                    jobs=this.made,
-                    queue=backlog.length,
-                    running=work.running,
-                    pending=work.pending,
-                )
-
-    async def _make_one(self, this: _Pass) -> bool:
-        """Make the Job of the next number; return whether to go on.
-
-        A conflict says that somebody made it: we, without hearing of it, or another daemon that takes itself for the
-        leader. Either way it is there for what we have read, and the next reading will tell.
-        """
-        making, namespace = this.making, this.key[0]
-        number = making.number + 1
-        try:
-            self._jobs.store.put(await self._client.create(JOBS, namespace, manifest(this.scaled_job, number)))
-        except Conflict:
-            with suppress(NotFound):
-                self._jobs.store.put(await self._client.get(JOBS, namespace, job_name(this.scaled_job, number)))
-            making.number = number
-            return False
-        except Unreachable:
-            raise
-        except ApiError as error:
-            self._note_refusal(this, error)
-            return False
-        making.number = number
-        return True
-
-    def _note_refusal(self, this: _Pass, error: ApiError) -> None:
-        """Wait longer each time that the API server refuses a Job, for a quota, an admission rule or its template."""
-        making = this.making
-        making.refusal, making.refusals = str(error), making.refusals + 1
-        pause = min(LONGEST_REFUSAL_SECONDS, _interval(this) * 2 ** min(making.refusals - 1, 10))
-        making.not_before = asyncio.get_running_loop().time() + pause
-        note = f"Failed to create job of {this.key[1]}: {error}"
-        self._recorder.warning(this.raw, EventReason.JOB_CREATE_FAILED, note)
-        log.warning("not created", object="/".join(this.key), message=str(error))
-
-    # --- what goes --------------------------------------------------------------------------------------------------
-
-    async def _replace(self, this: _Pass) -> None:
-        """Delete the Jobs of an earlier jobTargetRef, unless they are to end by themselves."""
-        spec = this.scaled_job.spec
-        old = [] if spec.keeps_running else jobs.outdated(self._jobs.of(this.scaled_job), job_target(this.scaled_job))
-        if not old:
-            return
-        self._recorder.normal(this.raw, EventReason.ROLLOUT_STARTED, f"Deleting {len(old)} jobs of an earlier version")
-        for job in old:
-            try:
-                await self._delete(this.key[0], job, spec.propagation)
-            except ApiError as error:
-                note = f"Failed to delete job {job.name}: {error}"
-                self._recorder.warning(this.raw, EventReason.ROLLOUT_FAILED, note)
-                raise
-        self._recorder.normal(this.raw, EventReason.ROLLOUT_COMPLETED, f"Deleted {len(old)} jobs of an earlier version")
-        log.info("replaced", object="/".join(this.key), jobs=len(old), why="spec.jobTargetRef was edited")
-
-    async def _prune(self, this: _Pass) -> None:
-        spec = this.scaled_job.spec
-        limits = (spec.successful_jobs_history_limit, spec.failed_jobs_history_limit)
-        history = jobs.History(*(100 if limit is None else limit for limit in limits))
-        for job in jobs.surplus(self._jobs.of(this.scaled_job), history):
-            await self._delete(this.key[0], job, "Background")
-
-    async def _delete(self, namespace: str, job: jobs.Job, propagation: str) -> None:
-        with suppress(NotFound):
-            await self._client.delete(JOBS, namespace, job.name, propagation=propagation)
-        if propagation == "Background":
-            # Gone as soon as that is answered; the watch tells a moment later.
-            self._jobs.store.remove((namespace, job.name))
 
     # --- metadata and status ----------------------------------------------------------------------------------------
 
