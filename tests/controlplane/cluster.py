@@ -1,8 +1,8 @@
 """One control plane: started, asked with kubectl, hurt on purpose, stopped.
 
 kwokctl runs etcd, kube-apiserver, kube-controller-manager and kube-scheduler as plain processes, and kwok plays the
-kubelets, so that pods become Running. Authorisation is RBAC, and the aggregation layer presents front-proxy client
-certificates, as on a cluster made by kubeadm.
+kubelets, so that pods become Running, and those of Jobs end (stages.yaml). Authorisation is RBAC, and the aggregation
+layer presents front-proxy client certificates, as on a cluster made by kubeadm.
 """
 
 import contextlib
@@ -21,6 +21,8 @@ from .build import KUBERNETES, binaries, cache
 
 FRONT_PROXY: Final = "kwok-admin"
 """The common name in the certificate that the API server presents to aggregated APIs."""
+STAGES: Final = Path(__file__).with_name("stages.yaml")
+"""What kwok plays."""
 _CONTROLLERS: Final = ("kube-controller-manager", "kube-scheduler")
 _REQUEST_HEADERS: Final = {
     "requestheader-allowed-names": FRONT_PROXY,
@@ -82,6 +84,7 @@ class Cluster:
             "--runtime=binary",
             "--secure-port",
             "--kube-authorization",
+            f"--config={STAGES}",
             f"--kwok-controller-binary={self.bin / 'kwok'}",
             f"--kubeconfig={self.kubeconfig}",
             "--wait=90s",
