@@ -192,13 +192,18 @@ class Cluster:
         """Return what ``kubectl get`` finds."""
         return json.loads(self.kubectl("get", f"--namespace={namespace}", *arguments, "-o", "json"))
 
-    def request_counts(self) -> dict[tuple[str, str, str], float]:
-        """Return how many requests the API server has served, by verb, resource and user agent's subresource."""
+    def request_counts(self, code: str = "") -> dict[tuple[str, str, str], float]:
+        """Return how many requests the API server has served, by verb, resource and subresource.
+
+        `code`: only those answered with this HTTP status.
+        """
         counts: dict[tuple[str, str, str], float] = {}
         for line in self.kubectl("get", "--raw", "/metrics").splitlines():
             if line.startswith("apiserver_request_total{"):
                 labels, _, value = line.removeprefix("apiserver_request_total{").rpartition("} ")
                 pairs = dict(part.split("=", 1) for part in labels.split(",") if "=" in part)
+                if code and pairs["code"].strip('"') != code:
+                    continue
                 key = tuple(pairs.get(name, "").strip('"') for name in ("verb", "resource", "subresource"))
                 counts[key] = counts.get(key, 0.0) + float(value)  # type: ignore[index,arg-type]
         return counts
