@@ -60,8 +60,3 @@ def each_has_had_one_job(at_work: Workers, world: World, sent: dict[str, set[str
         assert (name, len(at_work.jobs_of(name))) == (name, len(texts))
     assert at_work.idle == []
     assert set(at_work.taken.values()) == {1}
-
-
-def is_finished(job: dict[str, Any]) -> bool:
-    """Whether a Job has ended, well or not."""
-    return any(c["type"] in {"Complete", "Failed"} for c in job["status"].get("conditions", []))

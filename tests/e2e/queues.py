@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import aio_pika
@@ -70,8 +71,8 @@ class SqsQueue:
     async def take(self) -> Message | None:
         found = await self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=1)
         for message in found.get("Messages", []):
-            handle = message["ReceiptHandle"]
-            return Message(message["Body"], lambda: self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=handle))
+            delete = partial(self.sqs.delete_message, QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+            return Message(message["Body"], delete)
         return None
 
 

@@ -1,4 +1,4 @@
-"""ScaledJobs on a real cluster: what the API server refuses, edits, the history, kubectl; and quiet when nothing is new."""
+"""ScaledJobs on a real cluster: what the API server refuses, edits, history, kubectl; and quiet if nothing is new."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import pytest
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.daemon import Daemon
 
-from .jobs import is_finished
 from .source import Source
+from .workers import Workers
 from .world import World, sleeping
 
 pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(240)]
@@ -73,6 +73,7 @@ def test_a_template_that_is_refused_is_told_and_mended_by_an_edit(world: World, 
     ready = world.condition("a", "Ready")
     assert ready["reason"] == "ScaledJobCheckFailed"
     assert "spec.template.spec.restartPolicy" in ready["message"]
+    world.until(lambda: bool(world.events("a", "KEDAJobCreateFailed")), "told")
     (event,) = world.events("a", "KEDAJobCreateFailed")
     assert "spec.template.spec.restartPolicy" in event["note"]
     assert not jobs(world, "a")
@@ -113,45 +114,35 @@ def decided(world: World, source: Source) -> None:
 def test_the_newest_by_when_they_finished_are_kept_and_what_runs_always(world: World, source: Source) -> None:
     """One runs on, one is slow; others come and go meanwhile."""
     spec = {"successfulJobsHistoryLimit": 2, "failedJobsHistoryLimit": 1, "rolloutStrategy": "gradual"}
-    trigger = source.trigger("a", target=1)
-    finished: dict[str, str] = {}
-    outcomes: dict[str, str] = {}
-
-    def look() -> int:
-        """Note what has finished, and when; return how many there were."""
-        for name, job in ((job["metadata"]["name"], job) for job in jobs(world, "a").values()):
-            for condition in job["status"].get("conditions", []):
-                if condition["type"] in {"Complete", "Failed"}:
-                    finished[name] = condition["lastTransitionTime"]
-                    outcomes[name] = condition["type"]
-        return len(finished)
 
     def also(count: int, pod: dict[str, Any]) -> None:
-        world.apply(world.scaled_job("a", trigger, pod=pod, **spec))
         source.values["a"] = count
+        world.apply(world.scaled_job("a", source.trigger("a", target=1), pod=pod, **spec))
 
-    also(1, sleeping(3600))
-    until_jobs(world, "a", 1)
-    also(2, sleeping(12))
-    until_jobs(world, "a", 2)
-    for exits in (0, 1):
-        seen = look()
-        also(3, sleeping(1, exits))
-        # The limits hold at any time, so that they have to be seen one by one.
-        world.until(lambda seen=seen: look() >= seen + 3, "some have finished", seconds=90, every=0.2)
-    source.values["a"] = 0
-    world.until(lambda: look() >= 0 and running(world) == 1, "all but one have finished", seconds=60, every=0.2)
-    world.until(lambda: len(jobs(world, "a")) == 4, "the rest is gone", every=0.5)
-    kept = {job["metadata"]["name"] for job in jobs(world, "a").values()}
-    for outcome, limit in (("Complete", 2), ("Failed", 1)):
-        ended = sorted((finished[name], name) for name in finished if outcomes[name] == outcome)
-        assert len(ended) > limit
-        gone = [moment for moment, name in ended if name not in kept]
-        assert all(moment >= max(gone) for moment, name in ended if name in kept)
+    with Workers(world.cluster.kubeconfig, world.namespace, {}).working() as seen:
 
+        def ended(outcome: str) -> list[str]:
+            found = [(c["lastTransitionTime"], name) for name, c in seen.ended.items() if c["type"] == outcome]
+            return [name for _, name in sorted(found)]
 
-def running(world: World) -> int:
-    return sum(not is_finished(job) for job in jobs(world, "a").values())
+        also(1, sleeping(3600))
+        until_jobs(world, "a", 1)
+        also(2, sleeping(15))
+        until_jobs(world, "a", 2)
+        also(3, sleeping(1))
+        world.until(lambda: len(ended("Complete")) >= 3, "some are complete", seconds=90)
+        also(3, sleeping(1, exits=1))
+        world.until(lambda: len(ended("Failed")) >= 3, "some have failed", seconds=90)
+        source.values["a"] = 0
+        world.until(lambda: len(seen.jobs_of("a")) == 1 + 2 + 1, "the rest has ended and is gone", seconds=60)
+        kept = {job["metadata"]["name"] for job in seen.jobs_of("a")}
+        (running,) = kept - set(seen.ended)
+        assert running.endswith("-1")
+        for outcome, limit in (("Complete", 2), ("Failed", 1)):
+            moments = {name: seen.ended[name]["lastTransitionTime"] for name in ended(outcome)}
+            oldest = min(moment for name, moment in moments.items() if name in kept)
+            # Kubernetes writes whole seconds: of one second, either may be the newer.
+            assert sum(moment > oldest for moment in moments.values()) < limit
 
 
 # --- kubectl --------------------------------------------------------------------------------------------------------

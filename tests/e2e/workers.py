@@ -34,6 +34,8 @@ class Workers:
         self.taken: Counter[str] = Counter()
         """How often each message was taken."""
         self.done: set[str] = set()
+        self.ended: dict[str, dict[str, str]] = {}
+        """How each Job ended that has, be it gone since: its condition, by its name."""
         self.idle: list[str] = []
         """Pods that found nothing to do."""
         self._kubeconfig = kubeconfig
@@ -67,7 +69,7 @@ class Workers:
 
     def jobs_of(self, owner: str) -> list[dict[str, Any]]:
         """Return the Jobs of a ScaledJob, as last seen."""
-        found = [self.jobs.get(key) for key in self.jobs.keys()]
+        found = map(self.jobs.get, self.jobs.keys())
         return [job for job in found if job and job["metadata"]["labels"]["scaledjob.keda.sh/name"] == owner]
 
     # --- in the thread ----------------------------------------------------------------------------------------------
@@ -84,6 +86,7 @@ class Workers:
             def start(work: Coroutine[Any, Any, None]) -> None:
                 started.append(tasks.create_task(work))
 
+            self.jobs.on_change(lambda _, __, job: self._note(job))
             self.pods.on_change(lambda _, __, pod: start(self._work(client, pod)) if self._begins(pod) else None)
             seen = [
                 Reflector(client, resource, store, chance=Random(1), namespace=self._namespace)
@@ -97,6 +100,11 @@ class Workers:
             await self._over.wait()
             for task in started:
                 task.cancel()
+
+    def _note(self, job: dict[str, Any] | None) -> None:
+        for condition in job["status"].get("conditions", []) if job else ():
+            if condition["type"] in {"Complete", "Failed"}:
+                self.ended[job["metadata"]["name"]] = condition
 
     def _begins(self, pod: dict[str, Any] | None) -> bool:
         """Whether a pod runs that did not before."""
