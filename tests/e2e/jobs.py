@@ -7,7 +7,7 @@ from tests.brokers.rabbitmq import Broker
 from tests.brokers.sqs import REGION
 
 from .queues import Opened, of_rabbitmq, of_sqs
-from .workers import POD_SECONDS, WORKING, Workers
+from .workers import WORKING, Workers
 from .world import World, sleeping
 
 
@@ -27,12 +27,12 @@ class Brokers:
         if name == "accurate":
             metadata = {"hostFromEnv": "RABBIT", "queueName": name, "mode": "QueueLength", "value": "1"}
             trigger = {"type": "rabbitmq", "metadata": metadata}
-            pod = sleeping(POD_SECONDS, RABBIT=self.rabbit.host("amqp"))
+            pod = sleeping(3600, RABBIT=self.rabbit.host("amqp"))
         else:
             keys = {"awsAccessKeyIDFromEnv": "KEY", "awsSecretAccessKeyFromEnv": "SECRET"}
             where = {"queueURL": f"{self.sqs}/000000000000/{name}", "awsRegion": REGION, "awsEndpoint": self.sqs}
             trigger = {"type": "aws-sqs-queue", "metadata": {**where, **keys, "queueLength": "1"}}
-            pod = sleeping(POD_SECONDS, KEY="tests", SECRET="tests")
+            pod = sleeping(3600, KEY="tests", SECRET="tests")
         return world.scaled_job(name, trigger, pod=pod, scalingStrategy={"strategy": name, **strategy}, **spec)
 
 
@@ -50,13 +50,13 @@ def workers(world: World, brokers: Brokers, *names: str) -> Workers:
     return Workers(world.cluster.kubeconfig, world.namespace, {name: brokers.queue(name) for name in names})
 
 
-def each_has_had_one_job(at_work: Workers, world: World, sent: dict[str, set[str]], seconds: float = 90) -> None:
+def each_has_had_one_job(at_work: Workers, world: World, sent: dict[str, set[str]], seconds: float = 150) -> None:
     """Wait until all messages are done; fail if there was a Job too many, or too few."""
     everything = set().union(*sent.values())
     world.until(lambda: at_work.done == everything, "all is done", seconds=seconds)
     for name, texts in sent.items():
         # Decided on once more, with nothing left to do.
-        world.until(lambda name=name: world.condition(name, "Active")["status"] == "False", "idle", every=0.5)
+        world.until(lambda name=name: world.condition(name, "Active")["status"] == "False", "idle", 90, every=0.5)
         assert (name, len(at_work.jobs_of(name))) == (name, len(texts))
     assert at_work.idle == []
     assert set(at_work.taken.values()) == {1}

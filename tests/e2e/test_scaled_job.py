@@ -11,7 +11,7 @@ from .source import Source
 from .workers import Workers
 from .world import World, sleeping
 
-pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def jobs(world: World, name: str) -> dict[str, dict[str, Any]]:
     return {job["metadata"]["uid"]: job for job in found}
 
 
-def until_jobs(world: World, name: str, count: int, seconds: float = 60) -> dict[str, dict[str, Any]]:
+def until_jobs(world: World, name: str, count: int, seconds: float = 120) -> dict[str, dict[str, Any]]:
     world.until(lambda: len(jobs(world, name)) == count, f"{name} has {count} Jobs", seconds, every=0.5)
     return jobs(world, name)
 
@@ -44,14 +44,14 @@ def test_a_quota_holds_the_jobs_until_it_is_raised(world: World, source: Source)
     assert "exceeded quota: jobs, requested: count/jobs.batch=1, used: count/jobs.batch=2" in said
     refused = refusals(world.cluster)
     # Asked less and less often, however often the source is read.
-    world.until(lambda: source.asked["a"] >= asked + 12, "polled", seconds=60)
+    world.until(lambda: source.asked["a"] >= asked + 12, "polled", seconds=120)
     assert refusals(world.cluster) - refused <= 4
     (event,) = world.events("a", "KEDAJobCreateFailed")
     assert "exceeded quota: jobs" in event["note"]
     assert event["type"] == "Warning"
     assert len(jobs(world, "a")) == 2
     world.apply(quota(20))
-    until_jobs(world, "a", 5, seconds=90)
+    until_jobs(world, "a", 5, seconds=180)
     world.until_ready("a")
 
 
@@ -108,7 +108,7 @@ def decided(world: World, source: Source) -> None:
     """Wait until the present spec has been acted on, and the source been read some times since."""
     world.until(lambda: bool(world.condition("a", "Ready")["status"]), "seen")
     asked = source.asked["a"]
-    world.until(lambda: source.asked["a"] >= asked + 4, "read again", seconds=60)
+    world.until(lambda: source.asked["a"] >= asked + 4, "read again", seconds=120)
 
 
 def test_the_newest_by_when_they_finished_are_kept_and_what_runs_always(world: World, source: Source) -> None:
@@ -130,11 +130,11 @@ def test_the_newest_by_when_they_finished_are_kept_and_what_runs_always(world: W
         also(2, sleeping(15))
         until_jobs(world, "a", 2)
         also(3, sleeping(1))
-        world.until(lambda: len(ended("Complete")) >= 3, "some are complete", seconds=90)
+        world.until(lambda: len(ended("Complete")) >= 3, "some are complete", seconds=180)
         also(3, sleeping(1, exits=1))
-        world.until(lambda: len(ended("Failed")) >= 3, "some have failed", seconds=90)
+        world.until(lambda: len(ended("Failed")) >= 3, "some have failed", seconds=180)
         source.values["a"] = 0
-        world.until(lambda: len(seen.jobs_of("a")) == 1 + 2 + 1, "the rest has ended and is gone", seconds=60)
+        world.until(lambda: len(seen.jobs_of("a")) == 1 + 2 + 1, "the rest has ended and is gone", seconds=120)
         kept = {job["metadata"]["name"] for job in seen.jobs_of("a")}
         (running,) = kept - set(seen.ended)
         assert running.endswith("-1")
@@ -198,7 +198,7 @@ def test_a_steady_cluster_sees_no_write_and_no_list(world: World, source: Source
     world.until(nothing_new, "nothing is written for a while", seconds=120, every=8)
     asked = source.asked.copy()
     world.until(
-        lambda: all(source.asked[name] >= asked[name] + 5 for name in names), "all are polled", seconds=90, every=1
+        lambda: all(source.asked[name] >= asked[name] + 5 for name in names), "all are polled", seconds=180, every=1
     )
     assert ours(world.cluster) == before
 

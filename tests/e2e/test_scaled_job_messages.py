@@ -13,7 +13,7 @@ from tests.controlplane.daemon import Daemon
 from .jobs import STRATEGIES, Brokers, each_has_had_one_job, workers
 from .world import World
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_by_every_strategy(world: World, brokers: Brokers, daemon: Daemon) -> No
             sent[name] = at_work.put(name, 7)
         # More come while those are worked on.
         for name in STRATEGIES:
-            world.until(lambda name=name: len(at_work.jobs_of(name)) >= 7, f"Jobs of {name}", seconds=60)
+            world.until(lambda name=name: len(at_work.jobs_of(name)) >= 7, f"Jobs of {name}", seconds=120)
             sent[name] |= at_work.put(name, 5)
         each_has_had_one_job(at_work, world, sent)
 
@@ -50,7 +50,7 @@ def test_eager_fills_up_and_no_further(world: World, brokers: Brokers, daemon: D
             most = max(most, len(at_work.jobs_of("eager")) - len(at_work.ended))
             return at_work.done == sent
 
-        world.until(all_done, "all is done", seconds=90)
+        world.until(all_done, "all is done", seconds=150)
         assert most == 4
 
 
@@ -98,5 +98,5 @@ def test_the_api_server_away_for_half_a_minute_in_a_burst(
         start_again()
         for name in names:
             sent[name] |= at_work.put(name, 3)
-        each_has_had_one_job(at_work, world, sent, seconds=120)
+        each_has_had_one_job(at_work, world, sent, seconds=180)
         assert "Traceback" not in daemon.said()

@@ -1,7 +1,8 @@
 """Plays the programs in the containers of Jobs: each takes one message when its pod begins to run, and works on it.
 
-As soon as it has a message, a pod has the condition `WORKING`. The message is done while the pod still runs, as it is
-for a program that says so and then exits.
+As soon as it has a message, a pod has the condition `WORKING`. Its message is done while the pod still runs, which
+succeeds thereupon: that says we and not kwok, who would go by the clock, and let a pod end before its work is done on a
+machine that has much else to do.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from keda_py.engine.job import JOBS, PODS
-from keda_py.kube.client import ApiError, Client
+from keda_py.kube.client import Client, NotFound, Unreachable
 from keda_py.kube.reflector import Reflector, Store
 from keda_py.kube.transport import connect
 
@@ -22,8 +23,6 @@ from .queues import Opened, Queue
 
 WORKING: Final = "example.com/Working"
 WORK_SECONDS: Final = 2
-POD_SECONDS: Final = 4
-"""How long a pod runs that works on a message: longer than that takes on a machine that has much else to do."""
 
 
 class Workers:
@@ -114,28 +113,29 @@ class Workers:
         return pod["metadata"]["labels"].get("queue") in self._queues
 
     async def _work(self, client: Client, pod: dict[str, Any]) -> None:
-        """Do what the pod's program would do."""
+        """Do what the pod's program would do, and exit."""
         message = await self._queues[pod["metadata"]["labels"]["queue"]].take()
         if message is None:
             self.idle.append(pod["metadata"]["name"])
-            return
-        self.taken[message.text] += 1
-        working = asyncio.create_task(self._say_working(client, pod))
-        await asyncio.sleep(WORK_SECONDS)
-        await message.done()
-        self.done.add(message.text)
-        await working
+        else:
+            self.taken[message.text] += 1
+            conditions = [*pod["status"]["conditions"], {"type": WORKING, "status": "True"}]
+            working = asyncio.create_task(self._say(client, pod, {"conditions": conditions}))
+            await asyncio.sleep(WORK_SECONDS)
+            await message.done()
+            self.done.add(message.text)
+            await working
+        await self._say(client, pod, {"phase": "Succeeded"})
 
-    async def _say_working(self, client: Client, pod: dict[str, Any]) -> None:
-        conditions = [*pod["status"]["conditions"], {"type": WORKING, "status": "True"}]
+    async def _say(self, client: Client, pod: dict[str, Any], status: dict[str, Any]) -> None:
+        """Write the status of a pod that may be gone; as often as need be, while nobody answers."""
         while True:
             try:
-                await client.patch_status(PODS, self._namespace, pod["metadata"]["name"], {"conditions": conditions})
-            except ApiError as error:
-                if error.status:
-                    return
-                # Nobody answers: later.
+                await client.patch_status(PODS, self._namespace, pod["metadata"]["name"], status)
+            except Unreachable:
                 await asyncio.sleep(0.5)
+            except NotFound:
+                return
             else:
                 return
 
