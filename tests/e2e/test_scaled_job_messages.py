@@ -71,6 +71,7 @@ def test_killed_twenty_times_in_a_burst(world: World, brokers: Brokers, tmp_path
                 time.sleep(0.002)
             daemon.kill()
             daemon.start(ready=False)
+        daemon.wait_ready(90)
         each_has_had_one_job(at_work, world, sent)
         assert daemon.stop() == 0
         assert "Traceback" not in daemon.said()
