@@ -19,7 +19,7 @@ POLLED: Final = 200
 KEPT: Final = 500
 FINISHED_EACH: Final = 10
 AT_A_TIME: Final = 12
-# What others do all the time, and who they are not: nodes' leases, the metrics that we read ourselves.
+# What the cluster does all the time: leases, nodes, who may do what, and the metrics that are read here.
 BESIDES: Final = {"leases", "nodes", "csinodes", "tokenreviews", "subjectaccessreviews", ""}
 
 
@@ -80,7 +80,7 @@ async def polled(bench: Bench) -> list[str]:
         row("... memory", f"{steady['MiB']:.0f} MiB", "-", "-"),
         row("... questions to the source", f"{steady['questions/s']:.1f} /s", "40", "-"),
         row("... lists of anything, by anybody", f"{lists:.2f} /s", "0", "-"),
-        row("... calls to the API server, by anybody", said or "none", "WATCH only", "-"),
+        row("... other calls to the API server, by anybody, itself too", said or "none", "-", "-"),
     ]
 
 

@@ -18,19 +18,21 @@ class Brokers:
     rabbit: Broker
     sqs: str
 
-    def queue(self, name: str) -> Opened:
-        """Return the queue that is read by the trigger of that name."""
-        return of_rabbitmq(self.rabbit, name) if name == "accurate" else of_sqs(self.sqs, name)
+    def queue(self, world: World, name: str) -> Opened:
+        """Return the queue of a ScaledJob."""
+        queue = f"{world.namespace}-{name}"
+        return of_rabbitmq(self.rabbit, queue) if name == "accurate" else of_sqs(self.sqs, queue)
 
     def scaled_job(self, world: World, name: str, strategy: dict[str, Any], **spec: Any) -> dict[str, Any]:
         """Return a ScaledJob with one Job for each message; its trigger takes from the Job's environment who it is."""
+        queue = f"{world.namespace}-{name}"
         if name == "accurate":
-            metadata = {"hostFromEnv": "RABBIT", "queueName": name, "mode": "QueueLength", "value": "1"}
+            metadata = {"hostFromEnv": "RABBIT", "queueName": queue, "mode": "QueueLength", "value": "1"}
             trigger = {"type": "rabbitmq", "metadata": metadata}
             pod = sleeping(3600, RABBIT=self.rabbit.host("amqp"))
         else:
             keys = {"awsAccessKeyIDFromEnv": "KEY", "awsSecretAccessKeyFromEnv": "SECRET"}
-            where = {"queueURL": f"{self.sqs}/000000000000/{name}", "awsRegion": REGION, "awsEndpoint": self.sqs}
+            where = {"queueURL": f"{self.sqs}/000000000000/{queue}", "awsRegion": REGION, "awsEndpoint": self.sqs}
             trigger = {"type": "aws-sqs-queue", "metadata": {**where, **keys, "queueLength": "1"}}
             pod = sleeping(3600, KEY="tests", SECRET="tests")
         return world.scaled_job(name, trigger, pod=pod, scalingStrategy={"strategy": name, **strategy}, **spec)
@@ -47,7 +49,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 
 def workers(world: World, brokers: Brokers, *names: str) -> Workers:
     """Return what works on the messages of some queues."""
-    return Workers(world.cluster.kubeconfig, world.namespace, {name: brokers.queue(name) for name in names})
+    return Workers(world.cluster.kubeconfig, world.namespace, {name: brokers.queue(world, name) for name in names})
 
 
 def each_has_had_one_job(at_work: Workers, world: World, sent: dict[str, set[str]], seconds: float = 150) -> None:
