@@ -5,10 +5,11 @@ other, from the first number that it has never seen. So a create that is sent tw
 answer or by two that take themselves for the leader, is a conflict, and not a second Job.
 """
 
+import asyncio
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import orjson
@@ -144,8 +145,16 @@ def trim_pod(found: dict[str, Any]) -> dict[str, Any]:
 # --- which belong to whom ---------------------------------------------------------------------------------------------
 
 
+REMEMBER_SECONDS: Final = 600.0
+"""How long it is known how Jobs were: longer than any question to a source takes."""
+
+
 class Jobs:
-    """The watched Jobs by the ScaledJob that their label names, and the highest number that was seen of each."""
+    """The watched Jobs by the ScaledJob that their label names, and the highest number that was seen of each.
+
+    A source says how much there was when it was asked. So it is known how the Jobs were then: one that has begun or
+    ended since was still waiting for what has been counted, or at work on it.
+    """
 
     def __init__(self, store: Store, pods: Store, *, wake: Callable[[Key], None]) -> None:
         """`wake`: told of ScaledJobs of which a Job came, ended or went."""
@@ -156,41 +165,57 @@ class Jobs:
         self._jobs: dict[Key, dict[str, None]] = defaultdict(dict)
         self._pods_of: dict[Key, dict[str, None]] = defaultdict(dict)
         self._highest: dict[Key, dict[str, int]] = defaultdict(dict)
+        # By owner: when a Job changed, in loop time, and how it was before.
+        self._before: dict[Key, deque[tuple[float, dict[str, Any], jobs.Job]]] = defaultdict(deque)
         store.on_change(self._job_changed)
         pods.on_change(self._pod_changed)
 
     def of(self, scaled_job: ScaledJob) -> list[jobs.Job]:
         """Return the Jobs of a ScaledJob: those that it controls, and those with its label that nobody does."""
-        namespace = scaled_job.metadata.namespace
-        names = self._jobs.get((namespace, label_value(scaled_job.metadata.name)), ())
-        found = [job for name in names if (job := self.store.get((namespace, name))) is not None]
-        return [self._seen(job) for job in found if _belongs(job, scaled_job.metadata.uid)]
+        owner, uid = _owner(scaled_job), scaled_job.metadata.uid
+        found = [job for name in self._jobs.get(owner, ()) if (job := self.store.get((owner[0], name))) is not None]
+        return [_seen(job, self._pods_with(job)) for job in found if _belongs(job, uid)]
+
+    def as_of(self, scaled_job: ScaledJob, asked: float) -> list[jobs.Job]:
+        """Return the Jobs of a ScaledJob as they were at a loop time, and those that came since, as they came.
+
+        What was before that is forgotten: the next decision is made of what was asked later.
+        """
+        owner, uid = _owner(scaled_job), scaled_job.metadata.uid
+        found = {job.name: job for job in self.of(scaled_job)}
+        before = self._before.get(owner, deque())
+        _drop_older(before, asked)
+        # Of several changes the first one tells.
+        found |= {was.name: was for _, job, was in reversed(before) if _belongs(job, uid)}
+        return list(found.values())
 
     def highest(self, scaled_job: ScaledJob) -> int:
         """Return the highest number among the Jobs that were ever seen of a ScaledJob."""
-        key = (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
-        return self._highest[key].get(_identity(scaled_job.metadata.uid), 0)
+        return self._highest[_owner(scaled_job)].get(_identity(scaled_job.metadata.uid), 0)
 
     def forget(self, key: Key) -> None:
-        """Forget the numbers of a ScaledJob that is gone."""
-        self._highest.pop((key[0], label_value(key[1])), None)
+        """Forget the numbers of a ScaledJob that is gone, and how its Jobs were."""
+        owner = (key[0], label_value(key[1]))
+        self._highest.pop(owner, None)
+        self._before.pop(owner, None)
 
-    def _seen(self, job: dict[str, Any]) -> jobs.Job:
-        metadata, conditions = job["metadata"], job["status"]["conditions"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        ended = conditions[0] if conditions else {}
-        at = ended.get("lastTransitionTime")
-        pods = [self._pods.get((namespace, pod)) for pod in self._pods_of.get((namespace, name), ())]
-        return jobs.Job(
-            name,
-            finished=ended.get("type", ""),
-            finished_at=status.parse_time(at) if at else None,
-            version=metadata["annotations"].get(Annotation.JOB_TARGET),
-            going="deletionTimestamp" in metadata,
-            pods=tuple(_pod(pod) for pod in pods if pod is not None),
-        )
+    def _pods_with(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        found = (self._pods.get((namespace, pod)) for pod in self._pods_of.get((namespace, name), ()))
+        return [pod for pod in found if pod is not None]
+
+    def _remember(self, job: dict[str, Any], was: jobs.Job) -> None:
+        now = asyncio.get_running_loop().time()
+        before = self._before[job["metadata"]["namespace"], job["metadata"]["labels"].get(Label.JOB_OWNER, "")]
+        _drop_older(before, now - REMEMBER_SECONDS)
+        before.append((now, job, was))
 
     def _job_changed(self, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        if old is not None:
+            self._remember(old, _seen(old, self._pods_with(old)))
+        elif new is not None and not new["status"]["conditions"]:
+            # One that came since a question was put had not begun then.
+            self._remember(new, _seen(new, ()))
         for job in filter(None, (old, new)):
             owner = (key[0], job["metadata"]["labels"].get(Label.JOB_OWNER, ""))
             if job is new:
@@ -211,10 +236,41 @@ class Jobs:
     def _pod_changed(self, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         pod = new or old or {}
         job = (key[0], pod["metadata"]["labels"].get(Label.JOB_NAME, ""))
+        owner = self.store.get(job)
+        if owner is not None and (old is None or new is None or old["status"] != new["status"]):
+            others = [found for found in self._pods_with(owner) if _name(found) != key[1]]
+            self._remember(owner, _seen(owner, [*others, *filter(None, [old])]))
         if new is None:
             _drop(self._pods_of, job, key[1])
         else:
             self._pods_of[job][key[1]] = None
+
+
+def _owner(scaled_job: ScaledJob) -> Key:
+    return (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
+
+
+def _drop_older(before: deque[tuple[float, dict[str, Any], jobs.Job]], moment: float) -> None:
+    while before and before[0][0] < moment:
+        before.popleft()
+
+
+def _seen(job: dict[str, Any], pods: Iterable[dict[str, Any]]) -> jobs.Job:
+    metadata, conditions = job["metadata"], job["status"]["conditions"]
+    ended = conditions[0] if conditions else {}
+    at = ended.get("lastTransitionTime")
+    return jobs.Job(
+        metadata["name"],
+        finished=ended.get("type", ""),
+        finished_at=status.parse_time(at) if at else None,
+        version=metadata["annotations"].get(Annotation.JOB_TARGET),
+        going="deletionTimestamp" in metadata,
+        pods=tuple(_pod(pod) for pod in pods),
+    )
+
+
+def _name(found: dict[str, Any]) -> str:
+    return str(found["metadata"]["name"])
 
 
 def _drop(index: dict[Key, dict[str, None]], key: Key, name: str) -> None:

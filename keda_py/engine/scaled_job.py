@@ -2,7 +2,8 @@
 
 Level-triggered as that of ScaledObjects, with one difference: making Jobs is not idempotent. So a reading is decided on
 once. The next decision waits until every trigger has been read anew, by a question that was put after the last Job was
-made; what that question counts, those Jobs had their chance to take.
+made; what that question counts, those Jobs had their chance to take. And it is decided on with the Jobs as they were
+when the question was put: one that has ended since was at work on what was counted.
 
 A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. That
 no decision makes a second Job is the names' business, see `engine.job`.
@@ -158,10 +159,11 @@ class ScaledJobs:
         # Each outcome is news here: what was read once is decided on once.
         self._builder.update(live, scalable, lambda _: self._queue.add(key))
         for trigger in live.working():
-            if self._owns(key):
-                trigger.start()
-            else:
+            if not self._owns(key):
                 trigger.stop()
+            elif self._blind() is None:
+                # Not before: which Jobs had not ended yet when the question was put, nobody could tell.
+                trigger.start()
 
     async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
         parsed = self._parsed(raw)
@@ -197,8 +199,9 @@ class ScaledJobs:
 
     async def _scale(self, this: _Pass) -> float:
         combined, backlog = combine(this.live.states()), self._backlog(this)
-        if self._is_due(this):
-            work = jobs.count(self._jobs.of(this.scaled_job), this.scaled_job.spec.strategy.pending_pod_conditions)
+        if (asked := self._asked(this)) is not None:
+            then = self._jobs.as_of(this.scaled_job, asked)
+            work = jobs.count(then, this.scaled_job.spec.strategy.pending_pod_conditions)
             wanted = self._more(this, combined, backlog, work)
             this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
             if this.made:
@@ -214,19 +217,20 @@ class ScaledJobs:
         await self._report(this, combined, backlog)
         return self._again(this)
 
-    def _is_due(self, this: _Pass) -> bool:
-        """Whether to decide now: each trigger has been read by a question that was put after the last decision.
+    def _asked(self, this: _Pass) -> float | None:
+        """Return as of when to decide now; None not to.
 
-        Where none can be read there is still a minimum to keep, each polling interval.
+        That is when the first question was put, if each trigger has been read by one that was put after the last
+        decision. Where none can be read there is still a minimum to keep, each polling interval.
         """
         now = asyncio.get_running_loop().time()
         if now < this.making.not_before:
-            return False
+            return None
         read = [trigger for trigger in this.live.working() if trigger.external_names]
         if not read:
-            return bool(this.bounds.minimum) and now >= this.making.ended + _interval(this)
+            return now if this.bounds.minimum and now >= this.making.ended + _interval(this) else None
         asked = [trigger.outcome.asked for trigger in read if trigger.outcome is not None and trigger.is_current()]
-        return len(asked) == len(read) and min(asked) >= this.making.ended
+        return min(asked) if len(asked) == len(read) and min(asked) >= this.making.ended else None
 
     def _again(self, this: _Pass) -> float:
         """Return when to look again if nothing wakes us, as each reading and each Job does."""

@@ -38,6 +38,8 @@ class Broker:
         self.shows_taken = False
         """Whether messages that are worked on still count in the length of the queue."""
         self.down: set[str] = set()
+        self.answers_after = 0.01
+        self.asked: Counter[str] = Counter()
 
     def notice(self, change: Change) -> None:
         if change.place != ("", "pods") or change.after is None:
@@ -65,11 +67,12 @@ class Broker:
                 return [ExternalSpec(f"queue-{self.meta.queue}", self.target(self.meta.length))]
 
             async def get_metrics(self) -> list[Reading]:
-                await asyncio.sleep(0.01)
                 queue = self.meta.queue
+                broker.asked[queue] += 1
+                value = broker.waiting[queue] + (broker.taken[queue] if broker.shows_taken else 0)
+                await asyncio.sleep(broker.answers_after)
                 if queue in broker.down:
                     raise ScalerError("the broker is down")
-                value = broker.waiting[queue] + (broker.taken[queue] if broker.shows_taken else 0)
                 return [self.reading(value, active=value > 0)]
 
         return QueueScaler
@@ -235,6 +238,20 @@ async def test_a_create_whose_answer_was_lost_is_not_sent_for_a_second_job() -> 
 
 
 @pytest.mark.parametrize("strategy", ["default", "accurate"])
+async def test_jobs_that_begin_or_end_while_a_question_is_under_way_are_those_that_it_counted(strategy: str) -> None:
+    world = World()
+    world.broker.shows_taken = strategy == "default"
+    world.broker.answers_after = 9.5
+    async with world.running():
+        world.scaled_job("q", scalingStrategy={"strategy": strategy}, lasts=11, successfulJobsHistoryLimit=2)
+        for _ in range(40):
+            world.broker.waiting["q"] += 2
+            await asyncio.sleep(7)
+        await asyncio.sleep(150)
+        assert (world.broker.done["q"], world.broker.idle["q"]) == (80, 0)
+
+
+@pytest.mark.parametrize("strategy", ["default", "accurate"])
 async def test_two_daemons_that_both_act_make_no_job_twice(strategy: str) -> None:
     world = World()
     world.broker.shows_taken = strategy == "default"
@@ -259,6 +276,8 @@ async def test_while_the_jobs_are_not_known_none_is_made() -> None:
         world.scaled_job("q")
         await asyncio.sleep(60)
         assert world.jobs() == []
+        # What a question counts that is put now, who works on it cannot be told later.
+        assert world.broker.asked["q"] == 0
         status, reason, message = world.condition("q", "Ready")
         assert (status, reason) == ("False", "ScaledJobCheckFailed")
         assert "forbidden" in message
