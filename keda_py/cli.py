@@ -80,7 +80,9 @@ def main() -> None:
 _FLAGS: Final[list[Decorator]] = [
     _flag("kubeconfig", "", "Cluster to work on. Default: the pod's own, then ~/.kube/config.", env="KUBECONFIG"),
     _flag("watch-namespace", "", "Namespaces to work in, comma separated. Default: all.", env="WATCH_NAMESPACE"),
-    _flag("watch-label-selector", "", "Only ScaledObjects and ScaledJobs with these labels.", env="WATCH_LABEL_SELECTOR"),
+    _flag(
+        "watch-label-selector", "", "Only ScaledObjects and ScaledJobs with these labels.", env="WATCH_LABEL_SELECTOR"
+    ),
     _flag(
         "watch-label-selector-for-triggerauth",
         "",
