@@ -84,22 +84,27 @@ async def test_the_scaled_job_of_its_page_has_a_job_for_each_message(broker: Bro
         "amqp://user:password@rabbitmq.messaging.svc:5672/orders": url,
         "[take-one-order]": json.dumps(command),
     }
-    found = manifests("scaledjob.md", replaced, heading="A first one")
-    scaled_job = found[-1]
+    *others, scaled_job = manifests("scaledjob.md", replaced, heading="A first one")
+
+    def polled(seconds: int) -> Manifest:
+        """Return the ScaledJob, to be read now, and then at an interval."""
+        return scaled_job | {"spec": scaled_job["spec"] | {"pollingInterval": seconds}}
+
     async with channel(broker, "jobs") as client, trying(http_timeout=PATIENCE, processes=True) as cluster:
+        # Not read again before the Jobs have taken their messages.
         await put(client, "orders", 3)
-        # Read once, and not again before the Jobs have taken their messages.
-        scaled_job["spec"]["pollingInterval"] = 3600
-        cluster.apply(*found)
+        cluster.apply(*others, polled(3600))
         await taken(broker, 3)
-        scaled_job["spec"]["pollingInterval"] = 1
-        cluster.apply(scaled_job)
+        await put(client, "orders", 2)
+        cluster.apply(polled(3601))
+        await taken(broker, 5)
+        cluster.apply(polled(1))
         await readings(cluster, 3)
-        assert len(cluster.jobs("orders")) == 3
+        assert len(cluster.jobs("orders")) == 5
         done.touch()
         await cluster.until(lambda: all(map(is_complete, cluster.jobs("orders"))), WAIT_SECONDS)
         await readings(cluster, 3)
-        assert len(cluster.jobs("orders")) == 3
+        assert len(cluster.jobs("orders")) == 5
         assert cluster.ready("orders", "ScaledJob")[0] == "True"
     await taken(broker, 0)
 
