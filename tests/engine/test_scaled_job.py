@@ -303,6 +303,17 @@ async def test_a_refused_job_is_tried_less_and_less_and_the_reason_is_told() -> 
         assert world.condition("q", "Ready")[0] == "True"
 
 
+async def test_a_quota_that_is_used_up_again_and_again_is_no_reason_to_wait_longer() -> None:
+    world = World()
+    world.wire.room = lambda: len(world.unfinished()) < 2
+    async with world.running():
+        world.broker.waiting["q"] = 10
+        world.scaled_job("q", scalingStrategy={"strategy": "accurate"})
+        # Each pair takes 25 seconds, and the next try is 30 seconds after the pair before it was made.
+        await asyncio.sleep(5 * 40)
+        assert world.broker.done["q"] == 10
+
+
 async def test_only_another_job_target_replaces_jobs() -> None:
     world = World()
     world.broker.shows_taken = True
