@@ -122,7 +122,8 @@ class JobMaker:
             name = f"{namespace}/{scaled_job.metadata.name}"
             log.warning("not created", object=name, message=str(error))
             return False
-        making.number = number
+        # Who makes some and is refused the next, by a quota perhaps, has no reason to wait longer than the first time.
+        making.number, making.refusals = number, 0
         return True
 
     async def replace(self, raw: dict[str, Any], scaled_job: ScaledJob) -> None:
