@@ -390,7 +390,7 @@ async def test_history_is_pruned_from_its_beginning() -> None:
 
 
 @pytest.mark.parametrize(("calculation", "made"), [("max", 3), ("sum", 3), ("min", 0), ("avg", 0)])
-async def test_a_trigger_that_cannot_be_read_never_makes_it_more(calculation: str, made: int) -> None:
+async def test_what_could_be_less_with_a_trigger_that_cannot_be_read_is_not_made(calculation: str, made: int) -> None:
     world = World()
     async with world.running():
         world.broker.down.add("b")
