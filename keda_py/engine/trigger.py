@@ -8,6 +8,7 @@ sources spread out over the interval.
 """
 
 import asyncio
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -204,7 +205,8 @@ class LiveTrigger:
         began = loop.time()
         seconds = self.scaler.deadline.total_seconds()
         if self._tenancy is not None:
-            self._tenancy.max_age, self._tenancy.seconds, self._tenancy.oldest = max_age, seconds, None
+            self._tenancy.max_age, self._tenancy.seconds = max_age, seconds
+            self._tenancy.oldest, self._tenancy.sent = None, math.inf
         readings: Sequence[Reading] = ()
         failure: str | None = None
         try:
@@ -223,7 +225,8 @@ class LiveTrigger:
         self.counts.empty += sum(reading.empty for reading in readings)
         oldest = self._tenancy.oldest if self._tenancy is not None else None
         answered = loop.time() if oldest is None else oldest
-        return Outcome(answered, self._now(), loop.time() - began, named, failure, asked=min(began, answered))
+        sent = self._tenancy.sent if self._tenancy is not None else began
+        return Outcome(answered, self._now(), loop.time() - began, named, failure, asked=min(began, sent))
 
     def _schedule(self, *, polled: bool) -> None:
         if self._timer is not None:

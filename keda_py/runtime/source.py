@@ -12,6 +12,7 @@ when the first question comes and closes it after the last tenant left.
 
 import asyncio
 import hashlib
+import math
 import random
 import traceback
 from collections import deque
@@ -41,6 +42,7 @@ class _SilenceError(ScalerError):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    sent: float
     at: float
     value: Any = None
     error: Exception | None = None
@@ -158,6 +160,7 @@ class SharedSource:
         return batch
 
     async def _fly(self, connection: Any, batch: list[_Flight]) -> None:
+        sent = asyncio.get_running_loop().time()
         try:
             outcomes = await self._outcomes(connection, batch)
         finally:
@@ -166,7 +169,7 @@ class SharedSource:
         for flight, outcome in zip(batch, outcomes, strict=True):
             error = as_scaler_error(outcome) if isinstance(outcome, Exception) else None
             self._note(error)
-            self._land(flight, _Answer(at, None if error else outcome, error))
+            self._land(flight, _Answer(sent, at, None if error else outcome, error))
 
     async def _outcomes(self, connection: Any, batch: list[_Flight]) -> list[Any]:
         if not batch:
@@ -210,7 +213,7 @@ class SharedSource:
         self._silent = 0
         self._woken.set()
         while self._pending:
-            self._land(self._pending.popleft(), _Answer(now, None, unavailable))
+            self._land(self._pending.popleft(), _Answer(now, now, None, unavailable))
 
     def _land(self, flight: _Flight, answer: _Answer) -> None:
         self._flights.pop(flight.question, None)
@@ -225,14 +228,15 @@ class SharedSource:
     def _land_all(self, error: ScalerError) -> None:
         at = asyncio.get_running_loop().time()
         for flight in list(self._flights.values()):
-            self._land(flight, _Answer(at, None, error))
+            self._land(flight, _Answer(at, at, None, error))
 
 
 class Tenancy:
     """A trigger's place at a shared source; what a scaler knows as `self.source`.
 
     The reader of the trigger sets how old an answer may be before it lets the scaler ask, and finds in `oldest` when
-    the oldest of the answers that were used came in (loop time).
+    the oldest of the answers that were used came in, in `sent` when the first of their questions had gone out (both
+    loop time).
     """
 
     def __init__(self, source: SharedSource, leave: Callable[["Tenancy"], None]) -> None:
@@ -240,6 +244,7 @@ class Tenancy:
         self.max_age = 0.0
         self.seconds = 0.0
         self.oldest: float | None = None
+        self.sent = math.inf
         self.invite: Callable[[], None] | None = None
         self._leave = leave
 
@@ -247,6 +252,7 @@ class Tenancy:
         """Return the answer to a question; raise what stands for it (`keda_py.scaler.Source`)."""
         answer = await self.shared.ask(question, max_age=self.max_age, seconds=self.seconds)
         self.oldest = answer.at if self.oldest is None else min(self.oldest, answer.at)
+        self.sent = min(self.sent, answer.sent)
         return answer.unfold()
 
     def invite_others(self) -> None:
