@@ -5,10 +5,12 @@ other, from the first number that it has never seen. So a create that is sent tw
 answer or by two that take themselves for the leader, is a conflict, and not a second Job.
 """
 
+import asyncio
 import hashlib
+import math
 import re
-from collections import defaultdict
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import orjson
@@ -24,6 +26,9 @@ Key = tuple[str, str]
 
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 PODS: Final = Resource("", "v1", "pods", "Pod")
+LONG_AGO_SECONDS: Final = 120.0
+"""Who asks how Jobs were before that is told of those that are still there."""
+_BEGUN: Final = ""
 _UID_LENGTH: Final = 8
 _NUMBER: Final = re.compile(r"-([0-9a-f]+)-([0-9]+)$")
 
@@ -145,7 +150,11 @@ def trim_pod(found: dict[str, Any]) -> dict[str, Any]:
 
 
 class Jobs:
-    """The watched Jobs by the ScaledJob that their label names, and the highest number that was seen of each."""
+    """The watched Jobs by the ScaledJob that their label names, and the highest number that was seen of each.
+
+    What a source answers is true of the moment it was asked, so they can be seen as they were then: who has ended since
+    may still be in the answer. What was heard is noted with loop time; hearing it late only makes them look busier.
+    """
 
     def __init__(self, store: Store, pods: Store, *, wake: Callable[[Key], None]) -> None:
         """`wake`: told of ScaledJobs of which a Job came, ended or went."""
@@ -156,15 +165,30 @@ class Jobs:
         self._jobs: dict[Key, dict[str, None]] = defaultdict(dict)
         self._pods_of: dict[Key, dict[str, None]] = defaultdict(dict)
         self._highest: dict[Key, dict[str, int]] = defaultdict(dict)
+        self._ended: dict[Key, float] = {}
+        self._gone: dict[Key, deque[tuple[float, str]]] = defaultdict(deque)
+        self._came_true: dict[Key, dict[str, float]] = {}
         store.on_change(self._job_changed)
         pods.on_change(self._pod_changed)
 
     def of(self, scaled_job: ScaledJob) -> list[jobs.Job]:
         """Return the Jobs of a ScaledJob: those that it controls, and those with its label that nobody does."""
+        return self._as_of(scaled_job, math.inf)
+
+    def when(self, scaled_job: ScaledJob, at: float) -> list[jobs.Job]:
+        """Return the Jobs as they were at a moment, not long ago; those that are gone since, as if they had not begun.
+
+        A Job that has come since is there.
+        """
+        uid = scaled_job.metadata.uid
+        gone = self._gone.get((scaled_job.metadata.namespace, label_value(scaled_job.metadata.name)), ())
+        return [*self._as_of(scaled_job, at), *(jobs.Job("") for since, owner in gone if since > at and owner == uid)]
+
+    def _as_of(self, scaled_job: ScaledJob, at: float) -> list[jobs.Job]:
         namespace = scaled_job.metadata.namespace
         names = self._jobs.get((namespace, label_value(scaled_job.metadata.name)), ())
         found = [job for name in names if (job := self.store.get((namespace, name))) is not None]
-        return [self._seen(job) for job in found if _belongs(job, scaled_job.metadata.uid)]
+        return [self._seen(job, at) for job in found if _belongs(job, scaled_job.metadata.uid)]
 
     def highest(self, scaled_job: ScaledJob) -> int:
         """Return the highest number among the Jobs that were ever seen of a ScaledJob."""
@@ -173,34 +197,50 @@ class Jobs:
 
     def forget(self, key: Key) -> None:
         """Forget the numbers of a ScaledJob that is gone."""
-        self._highest.pop((key[0], label_value(key[1])), None)
+        for known in (self._highest, self._gone):
+            known.pop((key[0], label_value(key[1])), None)
 
-    def _seen(self, job: dict[str, Any]) -> jobs.Job:
+    def _seen(self, job: dict[str, Any], at: float) -> jobs.Job:
         metadata, conditions = job["metadata"], job["status"]["conditions"]
         namespace, name = metadata["namespace"], metadata["name"]
-        ended = conditions[0] if conditions else {}
-        at = ended.get("lastTransitionTime")
-        pods = [self._pods.get((namespace, pod)) for pod in self._pods_of.get((namespace, name), ())]
+        ended = conditions[0] if conditions and self._ended[namespace, name] <= at else {}
+        finished_at = ended.get("lastTransitionTime")
+        pods = [(namespace, pod) for pod in self._pods_of.get((namespace, name), ())]
         return jobs.Job(
             name,
             finished=ended.get("type", ""),
-            finished_at=status.parse_time(at) if at else None,
+            finished_at=status.parse_time(finished_at) if finished_at else None,
             version=metadata["annotations"].get(Annotation.JOB_TARGET),
             going="deletionTimestamp" in metadata,
-            pods=tuple(_pod(pod) for pod in pods if pod is not None),
+            pods=tuple(self._pod(key, pod, at) for key in pods if (pod := self._pods.get(key)) is not None),
         )
+
+    def _pod(self, key: Key, pod: dict[str, Any], at: float) -> jobs.Pod:
+        true = frozenset(fact for fact, since in self._came_true[key].items() if since <= at)
+        return jobs.Pod(pod["status"]["phase"] if _BEGUN in true else "", true - {_BEGUN})
 
     def _job_changed(self, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         for job in filter(None, (old, new)):
             owner = (key[0], job["metadata"]["labels"].get(Label.JOB_OWNER, ""))
+            controllers = job["metadata"]["ownerReferences"]
             if job is new:
                 self._jobs[owner][key[1]] = None
                 self._note_number(owner, job)
             elif new is None:
                 _drop(self._jobs, owner, key[1])
+                self._note_end(owner, controllers[0]["uid"] if controllers else "")
             if old is None or new is None or old["status"] != new["status"]:
-                controllers = job["metadata"]["ownerReferences"]
                 self._wake((key[0], controllers[0]["name"] if controllers else owner[1]))
+        if new is None or not new["status"]["conditions"]:
+            self._ended.pop(key, None)
+        else:
+            self._ended.setdefault(key, _loop_time())
+
+    def _note_end(self, owner: Key, uid: str) -> None:
+        now, gone = _loop_time(), self._gone[owner]
+        gone.append((now, uid))
+        while gone[0][0] < now - LONG_AGO_SECONDS:
+            gone.popleft()
 
     def _note_number(self, owner: Key, job: dict[str, Any]) -> None:
         found = _NUMBER.search(job["metadata"]["name"])
@@ -213,8 +253,11 @@ class Jobs:
         job = (key[0], pod["metadata"]["labels"].get(Label.JOB_NAME, ""))
         if new is None:
             _drop(self._pods_of, job, key[1])
+            self._came_true.pop(key, None)
         else:
             self._pods_of[job][key[1]] = None
+            known, now = self._came_true.get(key, {}), _loop_time()
+            self._came_true[key] = {fact: known.get(fact, now) for fact in _facts(new)}
 
 
 def _drop(index: dict[Key, dict[str, None]], key: Key, name: str) -> None:
@@ -227,6 +270,12 @@ def _belongs(job: dict[str, Any], uid: str) -> bool:
     return all(owner["uid"] == uid for owner in job["metadata"]["ownerReferences"])
 
 
-def _pod(pod: dict[str, Any]) -> jobs.Pod:
-    said = pod["status"]
-    return jobs.Pod(said["phase"], frozenset(condition["type"] for condition in said["conditions"]))
+def _facts(pod: dict[str, Any]) -> Iterator[str]:
+    """Yield what is true of a pod: its conditions, and that it has begun."""
+    if pod["status"]["phase"] not in {"", "Pending"}:
+        yield _BEGUN
+    yield from (condition["type"] for condition in pod["status"]["conditions"])
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -4,7 +4,8 @@ Level-triggered as that of ScaledObjects, with one difference: making Jobs is no
 once. The next decision waits until every trigger has been read anew, by a question that was put after the last Job was
 made; what that question counts, those Jobs had their chance to take.
 
-A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. That
+A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. And
+it counts as it was when the sources were asked: what it took, or was done with, since then is still in their answers. That
 no decision makes a second Job is the names' business, see `engine.job`.
 """
 
@@ -197,8 +198,10 @@ class ScaledJobs:
 
     async def _scale(self, this: _Pass) -> float:
         combined, backlog = combine(this.live.states()), self._backlog(this)
-        if self._is_due(this):
-            work = jobs.count(self._jobs.of(this.scaled_job), this.scaled_job.spec.strategy.pending_pod_conditions)
+        asked = self._due(this)
+        if asked is not None:
+            found = self._jobs.when(this.scaled_job, asked)
+            work = jobs.count(found, this.scaled_job.spec.strategy.pending_pod_conditions)
             wanted = self._more(this, combined, backlog, work)
             this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
             if this.made:
@@ -214,19 +217,21 @@ class ScaledJobs:
         await self._report(this, combined, backlog)
         return self._again(this)
 
-    def _is_due(self, this: _Pass) -> bool:
-        """Whether to decide now: each trigger has been read by a question that was put after the last decision.
+    def _due(self, this: _Pass) -> float | None:
+        """Return of which moment is known what waits, None if there is nothing new to decide on.
+
+        New is what was asked after the last decision, of every trigger.
 
         Where none can be read there is still a minimum to keep, each polling interval.
         """
         now = asyncio.get_running_loop().time()
         if now < this.making.not_before:
-            return False
+            return None
         read = [trigger for trigger in this.live.working() if trigger.external_names]
         if not read:
-            return bool(this.bounds.minimum) and now >= this.making.ended + _interval(this)
+            return now if this.bounds.minimum and now >= this.making.ended + _interval(this) else None
         asked = [trigger.outcome.asked for trigger in read if trigger.outcome is not None and trigger.is_current()]
-        return len(asked) == len(read) and min(asked) >= this.making.ended
+        return min(asked) if len(asked) == len(read) and min(asked) >= this.making.ended else None
 
     def _again(self, this: _Pass) -> float:
         """Return when to look again if nothing wakes us, as each reading and each Job does."""

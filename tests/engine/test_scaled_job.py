@@ -38,6 +38,8 @@ class Broker:
         self.shows_taken = False
         """Whether messages that are worked on still count in the length of the queue."""
         self.down: set[str] = set()
+        self.seconds = 0.01
+        """How long an answer is on its way."""
 
     def notice(self, change: Change) -> None:
         if change.place != ("", "pods") or change.after is None:
@@ -65,11 +67,11 @@ class Broker:
                 return [ExternalSpec(f"queue-{self.meta.queue}", self.target(self.meta.length))]
 
             async def get_metrics(self) -> list[Reading]:
-                await asyncio.sleep(0.01)
                 queue = self.meta.queue
+                value = broker.waiting[queue] + (broker.taken[queue] if broker.shows_taken else 0)
+                await asyncio.sleep(broker.seconds)
                 if queue in broker.down:
                     raise ScalerError("the broker is down")
-                value = broker.waiting[queue] + (broker.taken[queue] if broker.shows_taken else 0)
                 return [self.reading(value, active=value > 0)]
 
         return QueueScaler
@@ -246,6 +248,23 @@ async def test_two_daemons_that_both_act_make_no_job_twice(strategy: str) -> Non
         await asyncio.sleep(150)
         assert (world.broker.done["q"], world.broker.idle["q"]) == (90, 0)
         assert len(world.jobs()) == 2
+
+
+@pytest.mark.parametrize("history", [0, 100])
+@pytest.mark.parametrize("strategy", ["default", "accurate"])
+async def test_what_begins_and_ends_while_an_answer_is_on_its_way(strategy: str, history: int) -> None:
+    world = World()
+    world.broker.shows_taken = strategy == "default"
+    world.broker.seconds = 3
+    async with world.running():
+        world.scaled_job(
+            "q", scalingStrategy={"strategy": strategy}, successfulJobsHistoryLimit=history, pollingInterval=1, lasts=2
+        )
+        for _ in range(40):
+            world.broker.waiting["q"] += 2
+            await asyncio.sleep(3.7)
+        await asyncio.sleep(60)
+        assert (world.broker.done["q"], world.broker.idle["q"]) == (80, 0)
 
 
 async def test_while_the_jobs_are_not_known_none_is_made() -> None:
