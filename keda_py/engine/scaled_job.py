@@ -5,8 +5,8 @@ once. The next decision waits until every trigger has been read anew, by a quest
 made; what that question counts, those Jobs had their chance to take.
 
 A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. And
-it counts as it was when the sources were asked: what it took, or was done with, since then is still in their answers. That
-no decision makes a second Job is the names' business, see `engine.job`.
+it counts as it was when the sources were asked: what it has taken or ended since then is still in their answers. That no
+decision makes a second Job is the names' business, see `engine.job`.
 """
 
 import asyncio

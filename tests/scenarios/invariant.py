@@ -78,7 +78,10 @@ def _target_written(world: World, change: Change, writer: int) -> None:
         if after == (found.get("status") or {}).get("originalReplicaCount"):
             world.restored.add(found["metadata"]["uid"])
             return
-        if world.time - world.deleted.get((writer, found["metadata"]["uid"]), world.time) >= knowledge.IN_FLIGHT_SECONDS:
+        if (
+            world.time - world.deleted.get((writer, found["metadata"]["uid"]), world.time)
+            >= knowledge.IN_FLIGHT_SECONDS
+        ):
             raise Violation(f"restored: {change.name[1]} is set to {after} on deletion: {found}")
     # It decided at any moment since its first request may have left, and on any spec that it may have seen.
     objections = [
@@ -172,7 +175,9 @@ def _status_written(world: World, change: Change, writer: int) -> None:
     elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False":
         for at in knowledge.moments(world, change.name[1], writer):
             for spec in knowledge.specs(world, change.name[1], writer):
-                if all(h is not None and h.value is not None for h in knowledge.told(world, writer, found, spec, at=at)):
+                if all(
+                    h is not None and h.value is not None for h in knowledge.told(world, writer, found, spec, at=at)
+                ):
                     return
         raise Violation(f"status: {change.name[1]} is called inactive, and not every trigger has answered")
 

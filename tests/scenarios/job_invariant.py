@@ -108,7 +108,9 @@ def unsettled(world: World) -> str | None:
         if len(jobs) > found["spec"]["successfulJobsHistoryLimit"]:
             return f"history: {name} has {len(jobs)} finished Jobs"
     uids = {found["metadata"]["uid"] for found in world.scaled_jobs()}
-    left = [j["metadata"]["name"] for j in world.store.items(JOBS) if j["metadata"]["ownerReferences"][0]["uid"] not in uids]
+    left = [
+        j["metadata"]["name"] for j in world.store.items(JOBS) if j["metadata"]["ownerReferences"][0]["uid"] not in uids
+    ]
     return f"converged: {left} belong to nobody" if left else None
 
 

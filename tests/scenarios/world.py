@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from keda_py.decide.pause import paused
 from keda_py.devcluster.api import MERGE, Answer, Request
 from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster
-from keda_py.decide.pause import paused
 from keda_py.devcluster.store import Change
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.runtime.clock import loop_clock
