@@ -11,7 +11,7 @@ from .world import SPACE, World
 
 QUEUES: Final = {"jim": ("jim-1",), "kay": ("kay-1", "kay-2")}
 """The ScaledJobs there may be, and the queues of their triggers."""
-MOST_WAITING: Final = 12
+MOST_WAITING: Final = 8
 _OBJECTS: Final = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledjobs"
 _SCALED_JOB: Final = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob"}
 _SHOWN: Final = ({}, {"strategy": "default"}, {"strategy": "custom", "customScalingRunningJobPercentage": "1"})
@@ -36,11 +36,11 @@ def spec(chance: random.Random, backlog: Backlog) -> dict[str, Any]:
     fitting = _SHOWN if backlog.shows_taken else _HIDDEN
     strategy = chance.choice(fitting if chance.random() < 0.6 else [*_SHOWN, *_HIDDEN, *_OTHERS])
     made = {
-        "jobTargetRef": _target(backlog.name, chance.choice([2, 8, 20])),
-        "pollingInterval": chance.choice([1, 5, 15]),
-        "minReplicaCount": chance.choice([0, 0, 0, 1, 2]),
+        "jobTargetRef": _target(backlog.name, chance.choice([3, 20, 20])),
+        "pollingInterval": chance.choice([5, 15]),
+        "minReplicaCount": chance.choice([0, 0, 0, 0, 1, 2]),
         "maxReplicaCount": chance.choice([2, 4, 8]),
-        "successfulJobsHistoryLimit": chance.choice([0, 1, 3, 100]),
+        "successfulJobsHistoryLimit": chance.choice([0, 1, 3, 10]),
         "scalingStrategy": strategy | {"multipleScalersCalculation": chance.choice(["max", "min", "avg", "sum"])},
         "rollout": {"strategy": chance.choice(["gradual", "immediate"])},
         "triggers": [_trigger(chance, queue) for queue in backlog.queues],
@@ -108,7 +108,7 @@ async def delete(world: World, chance: random.Random) -> None:
 async def messages_come(world: World, chance: random.Random) -> None:
     backlog = world.backlogs[chance.choice(list(QUEUES))]
     if backlog.left < MOST_WAITING:
-        queue, count = chance.choice(backlog.queues), chance.choice([1, 2, 5])
+        queue, count = chance.choice(backlog.queues), chance.choice([1, 2, 4])
         world.tell(f"{count} messages come to {queue}")
         backlog.add(queue, count)
 

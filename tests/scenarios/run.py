@@ -16,7 +16,7 @@ SETTLE_SECONDS: Final = 480.0
 longest back-off (60 s) and a lease that has to run out (15 s) included."""
 QUIET_SECONDS: Final = 130.0
 """So long everything must be right with nothing written: longer than the longest cooldown and the daemon's resync."""
-JOBS_EVERY: Final = 4
+JOBS_EVERY: Final = 5
 """In one of so many seeds ScaledJobs take part, in the place of most that happens to ScaledObjects."""
 LOOK_SECONDS: Final = 10.0
 FLICKER_SECONDS: Final = 2.5
