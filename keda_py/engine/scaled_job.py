@@ -4,8 +4,8 @@ Level-triggered as that of ScaledObjects, with one difference: making Jobs is no
 once. The next decision waits until every trigger has been read anew, by a question that was put after the last Job was
 made; what that question counts, those Jobs had their chance to take.
 
-A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. And
-it counts as it was when the sources were asked: what it has taken or ended since then is still in their answers. That no
+A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. It
+counts as it was when the sources were asked: what it has taken or ended since then is still in their answers. That no
 decision makes a second Job is the names' business, see `engine.job`.
 """
 
@@ -206,7 +206,7 @@ class ScaledJobs:
             this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
             if this.made:
                 log.info(
-                    "created",
+                    "created jobs",
                     object="/".join(this.key),
                     jobs=this.made,
                     queue=backlog.length,
