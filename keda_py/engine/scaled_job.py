@@ -207,7 +207,7 @@ class ScaledJobs:
             this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
             if this.made:
                 log.info(
-                    "created",
+                    "created jobs",
                     object="/".join(this.key),
                     jobs=this.made,
                     queue=backlog.length,

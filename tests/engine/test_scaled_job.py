@@ -274,6 +274,23 @@ async def test_two_daemons_that_both_act_make_no_job_twice(strategy: str) -> Non
         assert len(world.jobs()) == 2
 
 
+@pytest.mark.parametrize("history", [0, 100])
+@pytest.mark.parametrize("strategy", ["default", "accurate"])
+async def test_what_begins_and_ends_while_an_answer_is_on_its_way(strategy: str, history: int) -> None:
+    world = World()
+    world.broker.shows_taken = strategy == "default"
+    world.broker.answers_after = 3
+    async with world.running():
+        world.scaled_job(
+            "q", scalingStrategy={"strategy": strategy}, successfulJobsHistoryLimit=history, pollingInterval=1, lasts=2
+        )
+        for _ in range(40):
+            world.broker.waiting["q"] += 2
+            await asyncio.sleep(3.7)
+        await asyncio.sleep(60)
+        assert (world.broker.done["q"], world.broker.idle["q"]) == (80, 0)
+
+
 async def test_while_the_jobs_are_not_known_none_is_made() -> None:
     world = World()
     async with world.running():
