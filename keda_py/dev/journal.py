@@ -54,6 +54,12 @@ def _scaled(fields: Mapping[str, Any]) -> str:
     return f"{fields['target']} {fields['before']} -> {fields['after']}: {fields['why']}{names}"
 
 
+def _created_jobs(fields: Mapping[str, Any]) -> str:
+    pending = f", {fields['pending']} of them pending" if fields["pending"] else ""
+    queue, running = f"queue {fields['queue']:g}", f"{fields['running']} running"
+    return f"{fields['object']}: created {fields['jobs']} Jobs: {queue}, {running}{pending}"
+
+
 def _told(fields: Mapping[str, Any]) -> str:
     error = fields.get("exc_info")
     rest = " ".join(f"{name}={value}" for name, value in fields.items() if name not in ("event", "exc_info"))
@@ -66,6 +72,9 @@ _SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "ready": lambda fields: f"{fields['object']} is ready",
     "not ready": lambda fields: f"{fields['object']} is not ready: {fields['message']}",
     "created": lambda fields: f"made the HPA {fields['namespace']}/{fields['hpa']}",
+    "created jobs": _created_jobs,
+    "not created": lambda fields: f"{fields['object']}: a Job cannot be created: {fields['message']}",
+    "replaced": lambda fields: f"{fields['object']}: deleted {fields['jobs']} Jobs: {fields['why']}",
     "updated": lambda fields: f"changed the HPA {fields['hpa']} of {fields['object']}",
     "restored": lambda fields: f"{fields['target']} -> {fields['replicas']}: {fields['why']}",
     "cannot run": lambda fields: f"pod {fields['pod']} cannot run {fields['command']}: {fields['reason']}",

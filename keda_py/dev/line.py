@@ -14,22 +14,19 @@ def changes(before: Snapshot, after: Snapshot) -> Iterator[str]:
     for entry in after.entries:
         if entry.number > seen:
             yield f"  {entry.who}: {entry.text}"
-    known = {describe(one) for one in before.scaled}
+    known = {(one.kind, describe(one)) for one in before.scaled}
     for one in after.scaled:
-        if describe(one) not in known:
+        if (one.kind, describe(one)) not in known:
             yield describe(one)
-    names = {(one.namespace, one.name) for one in after.scaled}
-    yield from (f"{name(one)}: gone" for one in before.scaled if (one.namespace, one.name) not in names)
+    left = {one.identity for one in after.scaled}
+    yield from (f"{name(one)}: gone" for one in before.scaled if one.identity not in left)
 
 
 def describe(seen: ScaledSeen) -> str:
     """Return one object in a line; what only time changes is left out."""
-    counts = seen.replicas
-    bar = "#" * min(counts.wanted or 0, _BAR) or "-"
+    bar = "#" * min(seen.replicas.wanted or 0, _BAR) or "-"
     triggers = ", ".join(f"{one.label} {words.trigger(one)}" for one in seen.triggers)
-    return "; ".join(
-        filter(None, (f"{name(seen)}: {bar}  {words.replicas(counts)}", triggers, seen.problem or seen.state))
-    )
+    return "; ".join(filter(None, (f"{name(seen)}: {bar}  {words.counts(seen)}", triggers, seen.problem or seen.state)))
 
 
 def name(seen: ScaledSeen) -> str:

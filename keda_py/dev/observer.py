@@ -1,18 +1,22 @@
 """Takes the snapshot: from the embedded cluster's store, and from the daemon's memory of the objects it works on."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from keda_py.api.meta import ManifestError
+from keda_py.api.scaled_job import ScaledJob
 from keda_py.api.scaled_object import ScaledObject
 from keda_py.decide.combine import Activity as Combined
+from keda_py.decide.jobs import Bounds
 from keda_py.decide.scale import Limits, Situation, cooled_down_at
 from keda_py.decide.status import find
 from keda_py.dev.snapshot import Activity, Entry, Measure, Replicas, ScaledSeen, Snapshot, TriggerSeen
 from keda_py.devcluster import scale
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.store import Object
+from keda_py.engine.job import trim_job
 from keda_py.engine.live import AnyTrigger, Key, Live
 from keda_py.engine.target import target_of
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger, WaitingTrigger
@@ -21,41 +25,73 @@ from keda_py.quantity import parse
 from keda_py.scaler import ExternalSpec, MetricSpec
 
 _SCALED_OBJECTS: Final = ("keda.sh", "scaledobjects")
+_SCALED_JOBS: Final = ("keda.sh", "scaledjobs")
+_JOBS: Final = ("batch", "jobs")
 _HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
 
 
-def observe(api: Api, live: Mapping[Key, Live], entries: Iterable[Entry], now: datetime) -> Snapshot:
-    """Return what there is to show now."""
-    found = (_scaled(api, raw, live, now) for raw in api.store.items(_SCALED_OBJECTS))
+def observe(
+    api: Api, live: Mapping[Key, Live], live_jobs: Mapping[Key, Live], entries: Iterable[Entry], now: datetime
+) -> Snapshot:
+    """Return what there is to show now; `live`, `live_jobs`: the ScaledObjects and the ScaledJobs at work."""
+    objects = [_scaled_object(api, raw, live, now) for raw in api.store.items(_SCALED_OBJECTS)]
+    found = [*objects, *(_scaled_job(api, raw, live_jobs) for raw in api.store.items(_SCALED_JOBS))]
     return Snapshot(now, tuple(found), tuple(entries))
 
 
-def _scaled(api: Api, raw: Object, live: Mapping[Key, Live], now: datetime) -> ScaledSeen:
+def _scaled_object(api: Api, raw: Object, live: Mapping[Key, Live], now: datetime) -> ScaledSeen:
+    seen = _seen(raw, live)
+    try:
+        scaled_object = ScaledObject.parse(raw)
+    except ManifestError as error:
+        return replace(seen, problem=str(error))
+    known, reference = live.get((seen.namespace, seen.name)), target_of(scaled_object)
+    status = raw.get("status") or {}
+    active = find(status.get("conditions"), Condition.ACTIVE)
+    cooling = active is not None and active.reason == Reason.COOLDOWN
+    return replace(
+        seen,
+        target=f"{reference.kind}/{reference.name}",
+        replicas=_replicas(api, scaled_object),
+        cooldown=_cooldown_left(scaled_object, known, now) if cooling and known is not None else None,
+        hpa=_hpa(api.store.get(_HPAS, (seen.namespace, status.get("hpaName") or scaled_object.hpa_name))),
+    )
+
+
+def _scaled_job(api: Api, raw: Object, live: Mapping[Key, Live]) -> ScaledSeen:
+    seen = _seen(raw, live)
+    try:
+        scaled_job = ScaledJob.parse(raw)
+    except ManifestError as error:
+        return replace(seen, problem=str(error))
+    owned = [job for job in api.store.items(_JOBS, seen.namespace) if _is_owned(job, raw["metadata"]["uid"])]
+    unfinished = [job.get("status") or {} for job in owned if not trim_job(job)["status"]["conditions"]]
+    bounds = Bounds.of(scaled_job.spec.min_replica_count, scaled_job.spec.max_replica_count)
+    running = sum(bool(status.get("ready")) for status in unfinished)
+    counts = Replicas(running, len(unfinished), bounds.minimum, bounds.minimum + bounds.extra)
+    return replace(seen, target="Jobs", replicas=counts)
+
+
+def _is_owned(found: Object, uid: str) -> bool:
+    return any(owner["uid"] == uid for owner in found["metadata"].get("ownerReferences") or ())
+
+
+def _seen(raw: Object, live: Mapping[Key, Live]) -> ScaledSeen:
+    """Return what is shown of either kind."""
     metadata = raw["metadata"]
     key = (metadata["namespace"], metadata["name"])
     conditions = (raw.get("status") or {}).get("conditions")
     ready, active = find(conditions, Condition.READY), find(conditions, Condition.ACTIVE)
-    problem = ready.message if ready is not None and ready.status != "True" else ""
-    state = active.message if active is not None else ""
     known = live.get(key)
-    triggers = tuple(_trigger(one) for one in known.triggers) if known is not None else ()
-    try:
-        scaled_object = ScaledObject.parse(raw)
-    except ManifestError as error:
-        return ScaledSeen(raw["kind"], *key, "", Replicas(None, None, 0, 0), triggers, state, str(error))
-    reference = target_of(scaled_object)
-    cooling = active is not None and active.reason == Reason.COOLDOWN
     return ScaledSeen(
         kind=raw["kind"],
         namespace=key[0],
         name=key[1],
-        target=f"{reference.kind}/{reference.name}",
-        replicas=_replicas(api, scaled_object),
-        triggers=triggers,
-        state=state or "being looked at",
-        problem=problem,
-        cooldown=_cooldown_left(scaled_object, known, now) if cooling and known is not None else None,
-        hpa=_hpa(api.store.get(_HPAS, (key[0], (raw.get("status") or {}).get("hpaName") or scaled_object.hpa_name))),
+        target="",
+        replicas=Replicas(None, None, 0, 0),
+        triggers=tuple(_trigger(one) for one in known.triggers) if known is not None else (),
+        state=active.message if active is not None else "being looked at",
+        problem=ready.message if ready is not None and ready.status != "True" else "",
     )
 
 

@@ -188,7 +188,8 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """Return what there is to show now."""
-        return observe(self._cluster.api, self._daemon.live, self._journal.entries, self._now())
+        live, live_jobs = self._daemon.live, self._daemon.live_jobs
+        return observe(self._cluster.api, live, live_jobs, self._journal.entries, self._now())
 
     async def _show(self) -> None:
         console = Console()

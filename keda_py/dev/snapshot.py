@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Final
+
+SCALED_JOB: Final = "ScaledJob"
 
 
 class Activity(Enum):
@@ -37,7 +40,10 @@ class TriggerSeen:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How many replicas a target has and is told to have; None for what is not known."""
+    """How many replicas a target has and is told to have; None for what is not known.
+
+    Of a ScaledJob: how many of its Jobs have begun, and how many are not finished.
+    """
 
     ready: int | None
     wanted: int | None
@@ -59,6 +65,11 @@ class ScaledSeen:
     problem: str = ""
     cooldown: timedelta | None = None
     hpa: str = ""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it apart from all others."""
+        return (self.kind, self.namespace, self.name)
 
 
 @dataclass(frozen=True, slots=True)

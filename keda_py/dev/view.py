@@ -11,7 +11,7 @@ from rich.text import Text
 
 from keda_py.dev import words
 from keda_py.dev.options import WARNING
-from keda_py.dev.snapshot import Activity, Entry, Replicas, ScaledSeen, Snapshot, TriggerSeen
+from keda_py.dev.snapshot import SCALED_JOB, Activity, Entry, ScaledSeen, Snapshot, TriggerSeen
 
 _MARKS: Final = {
     Activity.ACTIVE: ("●", "green"),
@@ -50,15 +50,20 @@ def _head(snapshot: Snapshot, hint: str) -> RenderableType:
 
 def _objects(scaled: Sequence[ScaledSeen]) -> RenderableType:
     if not scaled:
-        return Text("\nThere is no ScaledObject yet: kubectl apply one.\n", "dim")
+        return Text("\nThere is no ScaledObject or ScaledJob yet: kubectl apply one.\n", "dim")
     table = Table(box=box.ROUNDED, expand=True, border_style="dim", header_style="bold", show_lines=True)
     table.add_column("Scaled object", max_width=40, overflow="fold")
-    table.add_column("Replicas", min_width=_BAR, no_wrap=True)
+    table.add_column(_counted(scaled), min_width=_BAR, no_wrap=True)
     table.add_column("Triggers: value / target", ratio=4, overflow="fold")
     table.add_column("State", ratio=3, overflow="fold")
     for seen in scaled:
-        table.add_row(_name(seen), _replicas(seen.replicas), _triggers(seen.triggers), _state(seen))
+        table.add_row(_name(seen), _counts(seen), _triggers(seen.triggers), _state(seen))
     return table
+
+
+def _counted(scaled: Sequence[ScaledSeen]) -> str:
+    kinds = {seen.kind for seen in scaled}
+    return "Jobs" if kinds == {SCALED_JOB} else "Replicas, Jobs" if SCALED_JOB in kinds else "Replicas"
 
 
 def _name(seen: ScaledSeen) -> Text:
@@ -66,12 +71,13 @@ def _name(seen: ScaledSeen) -> Text:
     return Text.assemble((space, "dim"), (seen.name, "bold"), (f"\n{seen.target}", "dim"))
 
 
-def _replicas(seen: Replicas) -> Text:
+def _counts(scaled: ScaledSeen) -> Text:
+    seen = scaled.replicas
     ready, wanted = seen.ready or 0, seen.wanted or 0
     longest = max(ready, wanted, _BAR)
     full, whole = ready * _BAR // longest, max(ready, wanted) * _BAR // longest
     bar = Text.assemble(("█" * full, "green"), ("░" * (whole - full), "green"))
-    count = Text(words.replicas(seen), "bold" if wanted else "")
+    count = Text(words.counts(scaled), "bold" if wanted else "")
     return Text("\n").join([bar or Text("-", "dim"), count, Text(f"min {seen.minimum}, max {seen.maximum}", "dim")])
 
 

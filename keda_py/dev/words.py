@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from keda_py.dev.snapshot import Activity, Measure, Replicas, TriggerSeen
+from keda_py.dev.snapshot import SCALED_JOB, Activity, Measure, ScaledSeen, TriggerSeen
 
 
 def measure(seen: Measure) -> str:
@@ -19,9 +19,12 @@ def trigger(seen: TriggerSeen) -> str:
     return f"{said} ({seen.activity.value})" if seen.activity is Activity.UNREAD and seen.measures else said
 
 
-def replicas(seen: Replicas) -> str:
-    """Return how many there are: ``3/5 ready``."""
-    return "no target" if seen.wanted is None else f"{seen.ready}/{seen.wanted} ready"
+def counts(seen: ScaledSeen) -> str:
+    """Return how many there are: ``3/5 ready``, or ``3 running, 2 pending`` of Jobs."""
+    ready, wanted = seen.replicas.ready or 0, seen.replicas.wanted
+    if seen.kind == SCALED_JOB:
+        return f"{ready} running, {(wanted or 0) - ready} pending"
+    return "no target" if wanted is None else f"{ready}/{wanted} ready"
 
 
 def cooldown(left: timedelta) -> str:

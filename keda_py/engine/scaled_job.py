@@ -198,15 +198,16 @@ class ScaledJobs:
     # --- deciding and making ----------------------------------------------------------------------------------------
 
     async def _scale(self, this: _Pass) -> float:
-        combined, backlog = combine(this.live.states()), self._backlog(this)
+        combined = combine(this.live.states())
+        backlog = self._backlog(this, combined)
         if (asked := self._asked(this)) is not None:
             then = self._jobs.as_of(this.scaled_job, asked)
             work = jobs.count(then, this.scaled_job.spec.strategy.pending_pod_conditions)
-            wanted = self._more(this, combined, backlog, work)
+            wanted = self._more(this, backlog, work)
             this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
             if this.made:
                 log.info(
-                    "created",
+                    "created jobs",
                     object="/".join(this.key),
                     jobs=this.made,
                     queue=backlog.length,
@@ -239,7 +240,7 @@ class ScaledJobs:
         seconds = RESYNC_SECONDS if least or not this.bounds.minimum else _interval(this)
         return min(seconds, waits) if waits > 0 else seconds
 
-    def _backlog(self, this: _Pass) -> Backlog:
+    def _backlog(self, this: _Pass, combined: Combined) -> Backlog:
         seen = []
         for trigger in this.live.working():
             outcome = trigger.outcome
@@ -249,18 +250,16 @@ class ScaledJobs:
             targets = [(spec.name, _per_job(spec)) for spec in specs]
             values = [(reading.metric, reading.value) for reading in outcome.readings.values()]
             seen.append(jobs.measure(values, targets, active=bool(outcome.active), extra=this.bounds.extra))
-        return jobs.together(seen, this.scaled_job.spec.strategy.multiple_scalers_calculation or "max", this.bounds)
+        calculation = this.scaled_job.spec.strategy.multiple_scalers_calculation or "max"
+        return jobs.together(seen, calculation, this.bounds, some_unknown=bool(combined.failures))
 
-    def _more(self, this: _Pass, combined: Combined, backlog: Backlog, work: jobs.Work) -> int:
+    def _more(self, this: _Pass, backlog: Backlog, work: jobs.Work) -> int:
         spec = this.scaled_job.spec.strategy
         strategy = jobs.Strategy(
             spec.strategy or "default",
             spec.custom_scaling_queue_length_deduction or 0,
             spec.custom_scaling_running_job_percentage,
         )
-        if combined.failures and spec.multiple_scalers_calculation in {"min", "avg"}:
-            # What is not known could make it less: only the minimum is sure to be wanted.
-            return max(0, this.bounds.minimum - work.running)
         return jobs.more(backlog, work, this.bounds, strategy)
 
     # --- metadata and status ----------------------------------------------------------------------------------------
@@ -360,7 +359,9 @@ def _as_seen(combined: Combined, backlog: Backlog) -> Combined:
     """Return the triggers' activity as the calculation has it: active with nothing in the queue may not be enough."""
     if backlog.active:
         return replace(combined, activity=Activity.ACTIVE)
-    return replace(combined, activity=Activity.INACTIVE) if combined.activity is Activity.ACTIVE else combined
+    if combined.activity is not Activity.ACTIVE:
+        return combined
+    return replace(combined, activity=Activity.UNKNOWN if combined.failures else Activity.INACTIVE)
 
 
 def _is_old(persisted: str | None, last_active: datetime, *, made: int) -> bool:

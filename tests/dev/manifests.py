@@ -37,6 +37,21 @@ def scaled_object(name: str, trigger: dict[str, object], **spec: object) -> dict
     }
 
 
+def scaled_job(name: str, trigger: dict[str, object], *, seconds: int) -> dict[str, object]:
+    container = {"name": "main", "image": "busybox", "command": ["sleep", str(seconds)]}
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledJob",
+        "metadata": {"name": name},
+        "spec": {
+            "jobTargetRef": {"template": {"spec": {"containers": [container]}}},
+            "pollingInterval": 1,
+            "maxReplicaCount": 3,
+            "triggers": [trigger],
+        },
+    }
+
+
 def write(path: Path, *documents: object) -> str:
     """Write objects into a file; return its path for a command line."""
     path.write_text(yaml.safe_dump_all(documents))

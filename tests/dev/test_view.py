@@ -80,7 +80,18 @@ def test_the_rest_of_a_cooldown() -> None:
 
 
 def test_nothing_yet() -> None:
-    assert "There is no ScaledObject yet" in shown(Snapshot(AT))
+    assert "There is no ScaledObject or ScaledJob yet" in shown(Snapshot(AT))
+
+
+def test_a_scaled_job_with_the_jobs_at_work() -> None:
+    mails = replace(ORDERS, kind="ScaledJob", name="mails", target="Jobs", replicas=Replicas(2, 3, 0, 8), hpa="")
+    text = shown(Snapshot(AT, (mails,)))
+    for part in ("shop/mails", " Jobs ", "██░ ", "2 running, 1 pending", "min 0, max 8", "23 / 5 per replica"):
+        assert part in text, text
+    (line,) = changes(Snapshot(AT, (ORDERS,)), Snapshot(AT, (ORDERS, mails)))
+    assert line.startswith("shop/mails: ###  2 running, 1 pending; cron 0 / 1 per replica")
+    namesake = replace(ORDERS, name="mails")
+    assert list(changes(Snapshot(AT, (mails, namesake)), Snapshot(AT, (namesake,)))) == ["shop/mails: gone"]
 
 
 def test_it_fits_the_window_with_the_newest_last() -> None:

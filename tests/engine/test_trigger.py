@@ -148,6 +148,18 @@ async def test_one_read_serves_the_loop_and_the_hpa() -> None:
 
 
 @virtual
+async def test_an_outcome_tells_when_the_question_went_out_be_it_anothers() -> None:
+    world = World()
+    async with at_work(world) as work:
+        first, second = work(interval=30), work(interval=30)
+        one = asyncio.create_task(first.current())
+        await asyncio.sleep(0.005)
+        other = await second.current()
+        assert (await one).asked == other.asked == world.asked[0][0]
+        assert len(world.asked) == 1
+
+
+@virtual
 async def test_what_the_hpa_is_given_is_young() -> None:
     world = World()
     async with at_work(world) as work:

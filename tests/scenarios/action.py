@@ -112,7 +112,9 @@ async def change_value(world: World, chance: random.Random) -> None:
 
 async def work_comes(world: World, chance: random.Random) -> None:
     world.tell("all queues = 60")
-    world.truth.values = dict.fromkeys(QUEUES, 60.0)
+    world.truth.values |= dict.fromkeys(QUEUES, 60.0)
+    for backlog in world.backlogs.values():
+        backlog.add(backlog.queues[0], 3)
 
 
 async def end_of_work(world: World, chance: random.Random) -> None:
@@ -120,7 +122,7 @@ async def end_of_work(world: World, chance: random.Random) -> None:
     await work_comes(world, chance)
     await asyncio.sleep(32.0)
     world.tell("all queues = 0")
-    world.truth.values.clear()
+    world.truth.values |= dict.fromkeys(QUEUES, 0.0)
     await asyncio.sleep(chance.uniform(0.0, 32.0))
     await chance.choice([kill, restart])(world, chance)
 
@@ -239,7 +241,7 @@ async def wait(world: World, chance: random.Random) -> None:
     """Let things take their course."""
 
 
-ACTIONS: Final[list[tuple[Action, int]]] = [
+TO_OBJECTS: Final[list[tuple[Action, int]]] = [
     (create, 3),
     (edit, 3),
     (delete, 1),
@@ -248,6 +250,8 @@ ACTIONS: Final[list[tuple[Action, int]]] = [
     (lose_target, 1),
     (change_value, 8),
     (break_queue, 3),
+]
+TO_ALL: Final[list[tuple[Action, int]]] = [
     (break_source, 1),
     (mend_sources, 3),
     (hurt_network, 2),

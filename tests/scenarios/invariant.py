@@ -9,11 +9,13 @@ from typing import Any, Final
 from keda_py.decide.hpa_algorithm import by_average, highest
 from keda_py.devcluster.store import Change
 
-from .source import Heard
+from . import knowledge
 from .world import (
     CONTROLLER,
     DEPLOYMENTS,
     HPAS,
+    JOBS,
+    SCALED_JOBS,
     SCALED_OBJECTS,
     Violation,
     World,
@@ -24,11 +26,8 @@ from .world import (
     who,
 )
 
-IN_FLIGHT_SECONDS: Final = 20.0
-"""So long a pass may still act on a spec that was just replaced: its own waiting, and the watch's."""
 FRESH_SECONDS: Final = 12.0
 """So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting."""
-_JUST_BEFORE: Final = 1e-6
 BURST_SECONDS: Final = 10.0
 ROUNDING: Final = timedelta(seconds=1)
 """Times in a status have whole seconds."""
@@ -54,7 +53,7 @@ def _few_writes(world: World, change: Change, writer: int) -> None:
 
 def _one_writer(world: World, change: Change, writer: int) -> None:
     """Only a daemon that leads writes, and only one leads."""
-    if writer <= 0 or change.place not in (SCALED_OBJECTS, DEPLOYMENTS, HPAS):
+    if writer <= 0 or change.place not in (SCALED_OBJECTS, DEPLOYMENTS, HPAS, SCALED_JOBS, JOBS):
         return
     others = [p.number for p in world.processes.values() if p.leads and p.number != writer]
     process = world.processes.get(writer)
@@ -79,16 +78,19 @@ def _target_written(world: World, change: Change, writer: int) -> None:
         if after == (found.get("status") or {}).get("originalReplicaCount"):
             world.restored.add(found["metadata"]["uid"])
             return
-        if world.time - world.deleted.get((writer, found["metadata"]["uid"]), world.time) >= IN_FLIGHT_SECONDS:
+        if (
+            world.time - world.deleted.get((writer, found["metadata"]["uid"]), world.time)
+            >= knowledge.IN_FLIGHT_SECONDS
+        ):
             raise Violation(f"restored: {change.name[1]} is set to {after} on deletion: {found}")
     # It decided at any moment since its first request may have left, and on any spec that it may have seen.
     objections = [
         _objection(world, found, spec, writer=writer, before=before, after=after, at=at)
-        for at in _moments(world, change.name[1], writer)
-        for spec in _specs(world, change.name[1], writer)
+        for at in knowledge.moments(world, change.name[1], writer)
+        for spec in knowledge.specs(world, change.name[1], writer)
     ]
     if None not in objections:
-        latest = _told(world, writer, found, found["spec"], at=world.time)
+        latest = knowledge.told(world, writer, found, found["spec"], at=world.time)
         raise Violation(
             f"{objections[0] if objections else 'bounds: no object'}: {change.name[1]}, {before} -> {after} by "
             f"{who(writer)} at {world.now()}: {found['spec']}, heard {latest}"
@@ -97,7 +99,7 @@ def _target_written(world: World, change: Change, writer: int) -> None:
 
 def _nothing_recorded(world: World, found: dict[str, Any], writer: int) -> None:
     """A target that is to be restored is not touched before it is recorded what it had."""
-    if all(restores(spec) for spec in _specs(world, found["metadata"]["name"], writer)):
+    if all(restores(spec) for spec in knowledge.specs(world, found["metadata"]["name"], writer)):
         raise Violation(f"restored: {found['metadata']['name']} is scaled before it is recorded what it had")
 
 
@@ -120,7 +122,7 @@ def _objection(
 ) -> str | None:
     """Return the rule that a daemon has broken by deciding this at a moment, under a spec; None if it may have."""
     least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
-    heard = _told(world, writer, found, spec, at=at)
+    heard = knowledge.told(world, writer, found, spec, at=at)
     active = any(h is not None and h.active for h in heard)
     known = all(h is not None and h.value is not None for h in heard)
     if after == max(least, 1) and after > before and (before == 0 or idle is not None or before < least):
@@ -134,15 +136,6 @@ def _objection(
     if active:
         return "activation: put to sleep while active"
     return None if _cooled_down(world, found, spec, writer=writer, at=at) else "cooldown: put to sleep before its end"
-
-
-def _moments(world: World, name: str, writer: int) -> list[float]:
-    """Return the moments between which a daemon knew the same: now, and before each thing that it was told lately."""
-    told = {
-        h.told for (number, owner, _), all_ in world.heard.items() if (number, owner) == (writer, name) for h in all_
-    }
-    lately = (moment for moment in told if world.time - moment < IN_FLIGHT_SECONDS)
-    return [world.time, *(moment - _JUST_BEFORE for moment in sorted(lately, reverse=True))]
 
 
 def _cooled_down(world: World, found: dict[str, Any], spec: dict[str, Any], *, writer: int, at: float) -> bool:
@@ -173,18 +166,26 @@ def _restored(world: World, change: Change, writer: int) -> None:
 
 def _status_written(world: World, change: Change, writer: int) -> None:
     """The status says what is so: active only if a trigger was read as active, inactive only if all were read."""
-    if change.place != SCALED_OBJECTS or writer <= 0 or change.after is None:
+    if change.place not in (SCALED_OBJECTS, SCALED_JOBS) or writer <= 0 or change.after is None:
         return
     found = change.after
     if said(found, "Active") == "True" != said(change.before or {}, "Active"):
-        if not _ever_active(world, found, writer):
+        if not _ever_active(world, found, writer) and not _has_minimum(world, found, writer):
             raise Violation(f"status: {change.name[1]} is called active, and no trigger ever was to {who(writer)}")
     elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False":
-        for at in _moments(world, change.name[1], writer):
-            for spec in _specs(world, change.name[1], writer):
-                if all(h is not None and h.value is not None for h in _told(world, writer, found, spec, at=at)):
+        for at in knowledge.moments(world, change.name[1], writer):
+            for spec in knowledge.specs(world, change.name[1], writer):
+                if all(
+                    h is not None and h.value is not None for h in knowledge.told(world, writer, found, spec, at=at)
+                ):
                     return
         raise Violation(f"status: {change.name[1]} is called inactive, and not every trigger has answered")
+
+
+def _has_minimum(world: World, found: dict[str, Any], writer: int) -> bool:
+    """Whether it is a ScaledJob with a minimum, which is always active."""
+    name = found["metadata"]["name"]
+    return name in world.backlogs and any(s["minReplicaCount"] > 0 for s in knowledge.specs(world, name, writer))
 
 
 def _ever_active(world: World, found: dict[str, Any], writer: int) -> bool:
@@ -199,7 +200,7 @@ def _hpa_written(world: World, change: Change, writer: int) -> None:
     if change.place != HPAS or writer <= 0 or change.after is None:
         return
     name = change.after["metadata"]["labels"]["scaledobject.keda.sh/name"]
-    allowed = [_wanted_of_hpa(spec) for spec in _specs(world, name, writer)]
+    allowed = [_wanted_of_hpa(spec) for spec in knowledge.specs(world, name, writer)]
     if _has(change.after) not in allowed:
         raise Violation(f"bounds: the HPA of {name} has {_has(change.after)}, the object allows {allowed}")
 
@@ -221,18 +222,6 @@ def _metrics(hpa: dict[str, Any]) -> list[str]:
 def _owner(world: World, target: str) -> dict[str, Any] | None:
     owners = [o for o in world.scaled_objects() if o["spec"]["scaleTargetRef"]["name"] == target]
     return owners[0] if len(owners) == 1 else None
-
-
-def _specs(world: World, name: str, writer: int) -> list[dict[str, Any]]:
-    """Return the specs that a daemon may have in mind: the one that it has heard of last, and those of just before."""
-    history = world.specs.get((writer, name), [])
-    replaced = [since for since, _ in history[1:]]
-    recent = [spec for (_, spec), end in zip(history, replaced, strict=False) if world.time - end < IN_FLIGHT_SECONDS]
-    return [spec for spec in [*recent, *(spec for _, spec in history[-1:])] if spec is not None]
-
-
-def _told(world: World, writer: int, found: dict[str, Any], spec: dict[str, Any], *, at: float) -> list[Heard | None]:
-    return [world.heard_of(writer, found["metadata"]["name"], trigger, at=at) for trigger in spec["triggers"]]
 
 
 # --- once all faults have ended -------------------------------------------------------------------------------------

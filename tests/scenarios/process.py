@@ -12,7 +12,7 @@ import orjson
 from keda_py.daemon import Daemon
 from keda_py.devcluster.api import Api, Request
 from keda_py.devcluster.transport import LocalTransport
-from keda_py.engine.cluster import SCALED_OBJECTS
+from keda_py.engine.cluster import SCALED_JOBS, SCALED_OBJECTS
 from keda_py.engine.registry import Registry
 from keda_py.kube.client import Client
 from keda_py.kube.reflector import Store
@@ -155,9 +155,9 @@ class Process:
         return not self._task.done() and not self.transport.dead
 
     @property
-    def watched(self) -> Store:
+    def watched(self) -> list[Store]:
         """Its own copies of the objects."""
-        return self.daemon._stores[SCALED_OBJECTS]
+        return [self.daemon._stores[resource] for resource in (SCALED_OBJECTS, SCALED_JOBS)]
 
     @property
     def leads(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from keda_py.devcluster.virtual import VirtualLoop
 
-from . import action, invariant
+from . import action, invariant, job_action, job_invariant
 from .world import Violation, World
 
 STEPS: Final = 14
@@ -16,6 +16,8 @@ SETTLE_SECONDS: Final = 480.0
 longest back-off (60 s) and a lease that has to run out (15 s) included."""
 QUIET_SECONDS: Final = 130.0
 """So long everything must be right with nothing written: longer than the longest cooldown and the daemon's resync."""
+JOBS_EVERY: Final = 5
+"""In one of so many seeds ScaledJobs take part, in the place of most that happens to ScaledObjects."""
 LOOK_SECONDS: Final = 10.0
 FLICKER_SECONDS: Final = 2.5
 SLOW_SECONDS: Final = 25.0
@@ -39,8 +41,9 @@ async def _play(seed: int) -> World:
     chance = random.Random(seed)
     world = World(seed, batched=chance.random() < 0.5, elects=chance.random() < 0.4)
     invariant.watch(world)
+    job_invariant.watch(world)
     try:
-        await _happen(world, chance)
+        await _happen(world, chance, has_jobs=seed % JOBS_EVERY == JOBS_EVERY - 1)
         await _settle(world, chance)
         world.lasted = world.time
     except Exception as error:  # noqa: BLE001  told with the story, and raised again
@@ -52,9 +55,11 @@ async def _play(seed: int) -> World:
     return world
 
 
-async def _happen(world: World, chance: random.Random) -> None:
+async def _happen(world: World, chance: random.Random, *, has_jobs: bool) -> None:
     world.tell(f"sources answer {'many questions at once' if world.batched else 'one question at a time'}")
-    for name in action.NAMES[: chance.choice([1, 2, 3])]:
+    if has_jobs:
+        job_action.begin(world, chance)
+    for name in action.NAMES[: chance.choice([0, 1] if has_jobs else [1, 2, 3])]:
         action.deploy(world, name)
         await action.create(world, chance)
     for _ in range(2 if world.elects else 1):
@@ -64,7 +69,8 @@ async def _happen(world: World, chance: random.Random) -> None:
         world.tell("the API server is slow")
         for network in world.network.values():
             network.slow = 1.0
-    actions, weights = zip(*action.ACTIONS, strict=True)
+    particular = job_action.ACTIONS if has_jobs else action.TO_OBJECTS
+    actions, weights = zip(*particular, *action.TO_ALL, strict=True)
     for _ in range(STEPS):
         await asyncio.sleep(chance.choice([0.05, 1.0, 8.0, 25.0, 70.0]))
         world.check()
@@ -79,6 +85,7 @@ async def _settle(world: World, chance: random.Random) -> None:
         process.transport.until_death = None
     if not world.alive():
         world.start()
+    job_action.rest(world)
     world.tell("nothing more happens")
     await _calm(world)
     await _react(world)
@@ -94,7 +101,7 @@ async def _calm(world: World) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         world.check()
         written = "steady: still written though nothing changes any more" if world.wrote_at > since else ""
-        wrong = invariant.unsettled(world) or written
+        wrong = invariant.unsettled(world) or job_invariant.unsettled(world) or written
         if wrong:
             since = world.time
 
@@ -114,11 +121,16 @@ async def _react(world: World) -> None:
 
 def _all_queues(world: World, value: float) -> None:
     world.tell(f"all queues = {value:g}")
-    world.truth.values = dict.fromkeys(action.QUEUES, value)
+    world.truth.values |= dict.fromkeys(action.QUEUES, value)
 
 
 async def _told_by_all(world: World, value: float, *, seconds: float) -> None:
     _all_queues(world, value)
+    made = {name: backlog.made for name, backlog in world.backlogs.items()}
+    if value:
+        job_action.to_each(world, 2)
     await asyncio.sleep(seconds)
     world.check()
     invariant.awake(world, seconds=seconds, wanted=value > 0)
+    if value:
+        job_invariant.noticed(world, made, seconds=seconds)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from keda_py.decide.pause import paused
 from keda_py.devcluster.api import MERGE, Answer, Request
 from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster
@@ -20,9 +21,15 @@ from keda_py.serve.external_metrics import owner_of
 from .process import Network, Process
 from .source import Asker, Heard, Truth, name_of, scaler
 
+if TYPE_CHECKING:
+    from .backlog import Backlog
+
 START: Final = datetime(2026, 3, 1, tzinfo=UTC)
 SPACE: Final = "default"
 SCALED_OBJECTS: Final = ("keda.sh", "scaledobjects")
+SCALED_JOBS: Final = ("keda.sh", "scaledjobs")
+JOBS: Final = ("batch", "jobs")
+PODS: Final = ("", "pods")
 DEPLOYMENTS: Final = ("apps", "deployments")
 HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
 PERSON: Final = -1
@@ -61,7 +68,10 @@ class World:
         self.heard: dict[tuple[int, str, str], list[Heard]] = defaultdict(list)
         self.memories: dict[str, Memory] = {}
         self.specs: dict[tuple[int, str], list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
-        """What objects ask for, and since when: in truth (`CONTROLLER`), and as far as each daemon has heard."""
+        """What objects ask for, by a spec and "paused", and since when: in truth (`CONTROLLER`), and as far as each
+        daemon has heard."""
+        self.backlogs: dict[str, Backlog] = {}
+        """The messages that wait for each ScaledJob there may be."""
         self.story: list[str] = []
         self.deleted: dict[tuple[int, str], float] = {}
         """When a daemon heard that an object, by its uid, is to go."""
@@ -129,6 +139,17 @@ class World:
     def scaled_objects(self) -> list[dict[str, Any]]:
         return self.store.items(SCALED_OBJECTS, SPACE)
 
+    def scaled_job(self, name: str) -> dict[str, Any] | None:
+        return self.store.get(SCALED_JOBS, (SPACE, name))
+
+    def scaled_jobs(self) -> list[dict[str, Any]]:
+        return self.store.items(SCALED_JOBS, SPACE)
+
+    def jobs_of(self, owner: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the Jobs that a ScaledJob controls."""
+        uid = owner["metadata"]["uid"]
+        return [job for job in self.store.items(JOBS, SPACE) if job["metadata"]["ownerReferences"][0]["uid"] == uid]
+
     # --- daemons ----------------------------------------------------------------------------------------------------
 
     def start(self) -> Process:
@@ -150,8 +171,9 @@ class World:
             elects=self.elects,
         )
         # A daemon acts on what it has heard: one that is cut off knows nothing of an edit.
-        process.watched.on_change(lambda key, _, new: self._note_spec(number, key, new))
-        process.watched.on_change(lambda _, __, new: self._note_deletion(number, new))
+        for watched in process.watched:
+            watched.on_change(lambda key, _, new: self._note_spec(number, key, new))
+            watched.on_change(lambda _, __, new: self._note_deletion(number, new))
         self.processes[number] = process
         self.tell(f"daemon {number} starts")
         return process
@@ -220,12 +242,15 @@ class World:
 
     def _notice(self, change: Change) -> None:
         writer, name = self._writer, change.name[1]
+        if change.place in (SCALED_OBJECTS, SCALED_JOBS):
+            self._note_spec(CONTROLLER, change.name, change.after)
         if change.place == SCALED_OBJECTS:
             self._notice_scaled_object(change, writer)
         if writer > 0 and change.place != ("coordination.k8s.io", "leases"):
             self.writes += 1
             self.wrote_at = self.time
-            self.tell(f"daemon {writer} writes {change.place[1]}/{name}")
+            does = "creates" if change.before is None else "deletes" if change.after is None else "writes"
+            self.tell(f"daemon {writer} {does} {change.place[1]}/{name}")
         before, after = replicas(change.before), replicas(change.after)
         if change.place == DEPLOYMENTS and before != after:
             self.tell(f"{name}: {before} -> {after} by {who(writer)}")
@@ -247,13 +272,13 @@ class World:
             self.deleted.setdefault((number, found["metadata"]["uid"]), self.time)
 
     def _note_spec(self, number: int, key: tuple[str, str], found: dict[str, Any] | None) -> None:
-        history, spec = self.specs[number, key[1]], found and found["spec"]
+        history = self.specs[number, key[1]]
+        spec = found and {**found["spec"], "paused": paused(found["metadata"].get("annotations"))}
         if not history or history[-1][1] != spec:
             history.append((self.time, spec))
 
     def _notice_scaled_object(self, change: Change, writer: int) -> None:
         found = change.after
-        self._note_spec(CONTROLLER, change.name, found)
         if found is not None and writer > 0 and said(found, "Active") == "True":
             # What the status says now, the next daemon knows.
             memory = self._memory(found)
