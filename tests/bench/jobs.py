@@ -47,7 +47,7 @@ async def each(count: int, make: Callable[[int], Awaitable[Any]]) -> None:
 async def until(bench: Bench, resource: Resource, holds: Callable[[list[dict[str, Any]]], bool]) -> None:
     """Wait until something holds of all objects of a kind."""
     while not holds((await bench.client.list(resource, SPACE))[0]):
-        await asyncio.sleep(2)
+        await asyncio.sleep(5)
 
 
 def calls(cluster: Cluster) -> dict[tuple[str, str], float]:
