@@ -80,7 +80,9 @@ def main() -> None:
 _FLAGS: Final[list[Decorator]] = [
     _flag("kubeconfig", "", "Cluster to work on. Default: the pod's own, then ~/.kube/config.", env="KUBECONFIG"),
     _flag("watch-namespace", "", "Namespaces to work in, comma separated. Default: all.", env="WATCH_NAMESPACE"),
-    _flag("watch-label-selector", "", "Only ScaledObjects with these labels.", env="WATCH_LABEL_SELECTOR"),
+    _flag(
+        "watch-label-selector", "", "Only ScaledObjects and ScaledJobs with these labels.", env="WATCH_LABEL_SELECTOR"
+    ),
     _flag(
         "watch-label-selector-for-triggerauth",
         "",
@@ -108,7 +110,7 @@ _FLAGS: Final[list[Decorator]] = [
     _flag(
         "max-reconciles",
         20,
-        "ScaledObjects reconciled at a time.",
+        "Objects of each kind reconciled at a time.",
         env="KEDA_SCALEDOBJECT_CTRL_MAX_RECONCILES",
         type=click.IntRange(1, 1000),
     ),

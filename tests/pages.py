@@ -20,6 +20,7 @@ from keda_py.devcluster.api import APPLY, Request
 from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster
 from keda_py.devcluster.transport import LocalTransport
+from keda_py.engine.live import Live
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.engine.registry import Registry
 from keda_py.kube.client import Client
@@ -71,7 +72,9 @@ class Tried:
 
         Polling is every second and targets sleep after a few, unless the manifests say something else.
         """
-        for manifest in sorted(found, key=lambda one: str(one["kind"]) == "ScaledObject"):
+        for manifest in sorted(found, key=lambda one: one["kind"] in {"ScaledObject", "ScaledJob"}):
+            if manifest["kind"] == "ScaledJob":
+                manifest["spec"].setdefault("pollingInterval", 1)
             if manifest["kind"] == "ScaledObject":
                 manifest["spec"].setdefault("pollingInterval", 1)
                 manifest["spec"].setdefault("cooldownPeriod", COOLDOWN_SECONDS)
@@ -104,6 +107,12 @@ class Tried:
         assert found is not None, name
         return int(found["spec"]["replicas"])
 
+    def jobs(self, name: str) -> list[Manifest]:
+        """Return the Jobs of a ScaledJob."""
+        selector = {"labelSelector": f"scaledjob.keda.sh/name={name}"}
+        found = self._api.answer(Request("GET", f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", selector))
+        return list(found.body["items"])
+
     def generations(self) -> dict[str, int]:
         """Return the generation of each Deployment, which grows whenever somebody scales it."""
         found = self._api.answer(Request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments")).body["items"]
@@ -111,23 +120,28 @@ class Tried:
 
     def all_read_since(self, moment: float) -> bool:
         """Return whether each trigger was read, and could be, after a moment of the loop's time."""
-        outcomes = [trigger.outcome for live in self.daemon.live.values() for trigger in live.working()]
+        outcomes = [trigger.outcome for live in self._at_work() for trigger in live.working()]
         return all(outcome and not outcome.failure and outcome.at > moment for outcome in outcomes)
 
-    def ready(self, name: str) -> tuple[str, str]:
-        """Return the status of a ScaledObject's Ready condition, and its message."""
-        found = self.get("keda.sh/v1alpha1", "ScaledObject", name) or {}
+    def _at_work(self) -> list[Live]:
+        return [*self.daemon.live.values(), *self.daemon.live_jobs.values()]
+
+    def ready(self, name: str, kind: str = "ScaledObject") -> tuple[str, str]:
+        """Return the status of an object's Ready condition, and its message."""
+        found = self.get("keda.sh/v1alpha1", kind, name) or {}
         said = [c for c in (found.get("status") or {}).get("conditions") or [] if c["type"] == "Ready"]
         return (said[0]["status"], said[0].get("message", "")) if said else ("", "")
 
     async def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
-        """Return when something holds; fail with how the ScaledObjects are if it never does."""
+        """Return when something holds; fail with how the objects are if it never does."""
         try:
             async with asyncio.timeout(seconds):
                 while not holds():
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError({name: self.ready(name) for _, name in self.daemon.live}) from None
+            kinds = {"ScaledObject": self.daemon.live, "ScaledJob": self.daemon.live_jobs}
+            said = {f"{kind} {name}": self.ready(name, kind) for kind, live in kinds.items() for _, name in live}
+            raise AssertionError(said) from None
 
 
 def deployment(name: str, **env: str) -> Manifest:
@@ -140,9 +154,9 @@ def deployment(name: str, **env: str) -> Manifest:
 
 
 @asynccontextmanager
-async def trying(**settings: Any) -> AsyncIterator[Tried]:
-    """Run an embedded cluster and the daemon within the block."""
-    cluster = DevCluster(now=wall_clock, chance=random.Random(1), sync_seconds=0.5)
+async def trying(*, processes: bool = False, **settings: Any) -> AsyncIterator[Tried]:
+    """Run an embedded cluster and the daemon within the block; `processes`: what containers say is really run."""
+    cluster = DevCluster(now=wall_clock, chance=random.Random(1), processes=processes, sync_seconds=0.5)
     usual = Settings(external_metrics=None, telemetry=None, health=None, **settings)
     daemon = Daemon(usual, Registry.installed(), Client(LocalTransport(cluster.api)))
 
@@ -162,5 +176,5 @@ async def trying(**settings: Any) -> AsyncIterator[Tried]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     # Nothing is left at work.
-    assert not any(live.triggers for live in daemon.live.values())
+    assert not any(live.triggers for live in [*daemon.live.values(), *daemon.live_jobs.values()])
     assert not {"read", "source"} & {task.get_name() for task in asyncio.all_tasks()}

@@ -67,12 +67,15 @@ def measure(values: Measured, targets: Measured, *, active: bool, extra: int) ->
     return Backlog(length, min(length / target, float(extra)) if target else 0.0, active)
 
 
-def together(seen: Iterable[Backlog], calculation: str, bounds: Bounds) -> Backlog:
+def together(seen: Iterable[Backlog], calculation: str, bounds: Bounds, *, some_unknown: bool = False) -> Backlog:
     """Return what several triggers see together: min, avg, sum, or else max (IsScaledJobActive).
 
     Only active ones count. With max one that is active with nothing in its queue does not; with min neither, if another
-    is active.
+    is active. `some_unknown`: whether there are more that could not be read. Min and avg could be less with those, and
+    so nothing is known to wait; what max and sum see is work all the same.
     """
+    if some_unknown and calculation in {"min", "avg"}:
+        return Backlog(0, 0, active=bounds.minimum > 0)
     active = [backlog for backlog in seen if backlog.active]
     match calculation:
         case "sum":

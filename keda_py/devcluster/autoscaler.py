@@ -76,7 +76,6 @@ class Autoscaler:
         spec = look.found["spec"]
         replicas = scale["spec"].get("replicas", 0)
         minimum, maximum = spec.get("minReplicas", 1), spec["maxReplicas"]
-        behavior = algorithm.parse_behavior(spec.get("behavior"), number=lambda given: float(parse(str(given)).value))
         look.status["currentReplicas"] = replicas
         history = self._histories.setdefault(name, History(recommended=((self._api.now(), replicas),)))
         if replicas == 0:
@@ -84,6 +83,7 @@ class Autoscaler:
             said = "scaling is disabled since the replica count of the target is zero"
             look.say("ScalingActive", "False", "ScalingDisabled", said)
             return
+        behavior = algorithm.parse_behavior(spec.get("behavior"), number=lambda given: float(parse(str(given)).value))
         wanted, why = (maximum, "above Spec.MaxReplicas") if replicas > maximum else (minimum, "below Spec.MinReplicas")
         why = f"Current number of replicas {why}"
         if minimum <= replicas <= maximum:

@@ -7,10 +7,9 @@ answer or by two that take themselves for the leader, is a conflict, and not a s
 
 import asyncio
 import hashlib
-import math
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import orjson
@@ -26,9 +25,6 @@ Key = tuple[str, str]
 
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 PODS: Final = Resource("", "v1", "pods", "Pod")
-LONG_AGO_SECONDS: Final = 120.0
-"""Who asks how Jobs were before that is told of those that are still there."""
-_BEGUN: Final = ""
 _UID_LENGTH: Final = 8
 _NUMBER: Final = re.compile(r"-([0-9a-f]+)-([0-9]+)$")
 
@@ -149,11 +145,15 @@ def trim_pod(found: dict[str, Any]) -> dict[str, Any]:
 # --- which belong to whom ---------------------------------------------------------------------------------------------
 
 
+REMEMBER_SECONDS: Final = 600.0
+"""How long it is known how Jobs were: longer than any question to a source takes."""
+
+
 class Jobs:
     """The watched Jobs by the ScaledJob that their label names, and the highest number that was seen of each.
 
-    What a source answers is true of the moment it was asked, so they can be seen as they were then: who has ended since
-    may still be in the answer. What was heard is noted with loop time; hearing it late only makes them look busier.
+    A source says how much there was when it was asked. So it is known how the Jobs were then: one that has begun or
+    ended since was still waiting for what has been counted, or at work on it.
     """
 
     def __init__(self, store: Store, pods: Store, *, wake: Callable[[Key], None]) -> None:
@@ -165,82 +165,67 @@ class Jobs:
         self._jobs: dict[Key, dict[str, None]] = defaultdict(dict)
         self._pods_of: dict[Key, dict[str, None]] = defaultdict(dict)
         self._highest: dict[Key, dict[str, int]] = defaultdict(dict)
-        self._ended: dict[Key, float] = {}
-        self._gone: dict[Key, deque[tuple[float, str]]] = defaultdict(deque)
-        self._came_true: dict[Key, dict[str, float]] = {}
+        # By owner: when a Job changed, in loop time, and how it was before.
+        self._before: dict[Key, deque[tuple[float, dict[str, Any], jobs.Job]]] = defaultdict(deque)
         store.on_change(self._job_changed)
         pods.on_change(self._pod_changed)
 
     def of(self, scaled_job: ScaledJob) -> list[jobs.Job]:
         """Return the Jobs of a ScaledJob: those that it controls, and those with its label that nobody does."""
-        return self._as_of(scaled_job, math.inf)
+        owner, uid = _owner(scaled_job), scaled_job.metadata.uid
+        found = [job for name in self._jobs.get(owner, ()) if (job := self.store.get((owner[0], name))) is not None]
+        return [_seen(job, self._pods_with(job)) for job in found if _belongs(job, uid)]
 
-    def when(self, scaled_job: ScaledJob, at: float) -> list[jobs.Job]:
-        """Return the Jobs as they were at a moment, not long ago; those that are gone since, as if they had not begun.
+    def as_of(self, scaled_job: ScaledJob, asked: float) -> list[jobs.Job]:
+        """Return the Jobs of a ScaledJob as they were at a loop time, and those that came since, as they came.
 
-        A Job that has come since is there.
+        What was before that is forgotten: the next decision is made of what was asked later.
         """
-        uid = scaled_job.metadata.uid
-        gone = self._gone.get((scaled_job.metadata.namespace, label_value(scaled_job.metadata.name)), ())
-        return [*self._as_of(scaled_job, at), *(jobs.Job("") for since, owner in gone if since > at and owner == uid)]
-
-    def _as_of(self, scaled_job: ScaledJob, at: float) -> list[jobs.Job]:
-        namespace = scaled_job.metadata.namespace
-        names = self._jobs.get((namespace, label_value(scaled_job.metadata.name)), ())
-        found = [job for name in names if (job := self.store.get((namespace, name))) is not None]
-        return [self._seen(job, at) for job in found if _belongs(job, scaled_job.metadata.uid)]
+        owner, uid = _owner(scaled_job), scaled_job.metadata.uid
+        found = {job.name: job for job in self.of(scaled_job)}
+        before = self._before.get(owner, deque())
+        _drop_older(before, asked)
+        # Of several changes the first one tells.
+        found |= {was.name: was for _, job, was in reversed(before) if _belongs(job, uid)}
+        return list(found.values())
 
     def highest(self, scaled_job: ScaledJob) -> int:
         """Return the highest number among the Jobs that were ever seen of a ScaledJob."""
-        key = (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
-        return self._highest[key].get(_identity(scaled_job.metadata.uid), 0)
+        return self._highest[_owner(scaled_job)].get(_identity(scaled_job.metadata.uid), 0)
 
     def forget(self, key: Key) -> None:
-        """Forget the numbers of a ScaledJob that is gone."""
-        for known in (self._highest, self._gone):
-            known.pop((key[0], label_value(key[1])), None)
+        """Forget the numbers of a ScaledJob that is gone, and how its Jobs were."""
+        owner = (key[0], label_value(key[1]))
+        self._highest.pop(owner, None)
+        self._before.pop(owner, None)
 
-    def _seen(self, job: dict[str, Any], at: float) -> jobs.Job:
-        metadata, conditions = job["metadata"], job["status"]["conditions"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        ended = conditions[0] if conditions and self._ended[namespace, name] <= at else {}
-        finished_at = ended.get("lastTransitionTime")
-        pods = [(namespace, pod) for pod in self._pods_of.get((namespace, name), ())]
-        return jobs.Job(
-            name,
-            finished=ended.get("type", ""),
-            finished_at=status.parse_time(finished_at) if finished_at else None,
-            version=metadata["annotations"].get(Annotation.JOB_TARGET),
-            going="deletionTimestamp" in metadata,
-            pods=tuple(self._pod(key, pod, at) for key in pods if (pod := self._pods.get(key)) is not None),
-        )
+    def _pods_with(self, job: dict[str, Any]) -> list[dict[str, Any]]:
+        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        found = (self._pods.get((namespace, pod)) for pod in self._pods_of.get((namespace, name), ()))
+        return [pod for pod in found if pod is not None]
 
-    def _pod(self, key: Key, pod: dict[str, Any], at: float) -> jobs.Pod:
-        true = frozenset(fact for fact, since in self._came_true[key].items() if since <= at)
-        return jobs.Pod(pod["status"]["phase"] if _BEGUN in true else "", true - {_BEGUN})
+    def _remember(self, job: dict[str, Any], was: jobs.Job) -> None:
+        now = asyncio.get_running_loop().time()
+        before = self._before[job["metadata"]["namespace"], job["metadata"]["labels"].get(Label.JOB_OWNER, "")]
+        _drop_older(before, now - REMEMBER_SECONDS)
+        before.append((now, job, was))
 
     def _job_changed(self, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        if old is not None:
+            self._remember(old, _seen(old, self._pods_with(old)))
+        elif new is not None and not new["status"]["conditions"]:
+            # One that came since a question was put had not begun then.
+            self._remember(new, _seen(new, ()))
         for job in filter(None, (old, new)):
             owner = (key[0], job["metadata"]["labels"].get(Label.JOB_OWNER, ""))
-            controllers = job["metadata"]["ownerReferences"]
             if job is new:
                 self._jobs[owner][key[1]] = None
                 self._note_number(owner, job)
             elif new is None:
                 _drop(self._jobs, owner, key[1])
-                self._note_end(owner, controllers[0]["uid"] if controllers else "")
             if old is None or new is None or old["status"] != new["status"]:
+                controllers = job["metadata"]["ownerReferences"]
                 self._wake((key[0], controllers[0]["name"] if controllers else owner[1]))
-        if new is None or not new["status"]["conditions"]:
-            self._ended.pop(key, None)
-        else:
-            self._ended.setdefault(key, _loop_time())
-
-    def _note_end(self, owner: Key, uid: str) -> None:
-        now, gone = _loop_time(), self._gone[owner]
-        gone.append((now, uid))
-        while gone[0][0] < now - LONG_AGO_SECONDS:
-            gone.popleft()
 
     def _note_number(self, owner: Key, job: dict[str, Any]) -> None:
         found = _NUMBER.search(job["metadata"]["name"])
@@ -251,13 +236,41 @@ class Jobs:
     def _pod_changed(self, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         pod = new or old or {}
         job = (key[0], pod["metadata"]["labels"].get(Label.JOB_NAME, ""))
+        owner = self.store.get(job)
+        if owner is not None and (old is None or new is None or old["status"] != new["status"]):
+            others = [found for found in self._pods_with(owner) if _name(found) != key[1]]
+            self._remember(owner, _seen(owner, [*others, *filter(None, [old])]))
         if new is None:
             _drop(self._pods_of, job, key[1])
-            self._came_true.pop(key, None)
         else:
             self._pods_of[job][key[1]] = None
-            known, now = self._came_true.get(key, {}), _loop_time()
-            self._came_true[key] = {fact: known.get(fact, now) for fact in _facts(new)}
+
+
+def _owner(scaled_job: ScaledJob) -> Key:
+    return (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
+
+
+def _drop_older(before: deque[tuple[float, dict[str, Any], jobs.Job]], moment: float) -> None:
+    while before and before[0][0] < moment:
+        before.popleft()
+
+
+def _seen(job: dict[str, Any], pods: Iterable[dict[str, Any]]) -> jobs.Job:
+    metadata, conditions = job["metadata"], job["status"]["conditions"]
+    ended = conditions[0] if conditions else {}
+    at = ended.get("lastTransitionTime")
+    return jobs.Job(
+        metadata["name"],
+        finished=ended.get("type", ""),
+        finished_at=status.parse_time(at) if at else None,
+        version=metadata["annotations"].get(Annotation.JOB_TARGET),
+        going="deletionTimestamp" in metadata,
+        pods=tuple(_pod(pod) for pod in pods),
+    )
+
+
+def _name(found: dict[str, Any]) -> str:
+    return str(found["metadata"]["name"])
 
 
 def _drop(index: dict[Key, dict[str, None]], key: Key, name: str) -> None:
@@ -270,12 +283,6 @@ def _belongs(job: dict[str, Any], uid: str) -> bool:
     return all(owner["uid"] == uid for owner in job["metadata"]["ownerReferences"])
 
 
-def _facts(pod: dict[str, Any]) -> Iterator[str]:
-    """Yield what is true of a pod: its conditions, and that it has begun."""
-    if pod["status"]["phase"] not in {"", "Pending"}:
-        yield _BEGUN
-    yield from (condition["type"] for condition in pod["status"]["conditions"])
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
+def _pod(pod: dict[str, Any]) -> jobs.Pod:
+    said = pod["status"]
+    return jobs.Pod(said["phase"], frozenset(condition["type"] for condition in said["conditions"]))

@@ -122,7 +122,8 @@ class JobMaker:
             name = f"{namespace}/{scaled_job.metadata.name}"
             log.warning("not created", object=name, message=str(error))
             return False
-        making.number = number
+        # Who makes some and is refused the next, by a quota perhaps, has no reason to wait longer than the first time.
+        making.number, making.refusals = number, 0
         return True
 
     async def replace(self, raw: dict[str, Any], scaled_job: ScaledJob) -> None:
@@ -151,9 +152,11 @@ class JobMaker:
             await self._delete(scaled_job, job, "Background")
 
     async def _delete(self, scaled_job: ScaledJob, job: jobs.Job, propagation: str) -> None:
-        namespace = scaled_job.metadata.namespace
+        namespace, left = scaled_job.metadata.namespace, {}
         with suppress(NotFound):
-            await self._client.delete(JOBS, namespace, job.name, propagation=propagation)
-        if propagation == "Background":
-            # Gone as soon as that is answered; the watch tells a moment later.
+            left = await self._client.delete(JOBS, namespace, job.name, propagation=propagation)
+        # The watch tells a moment later; until then nobody deletes it a second time.
+        if left.get("kind") == JOBS.kind and "deletionTimestamp" in left["metadata"]:
+            self._jobs.store.put(left)
+        else:
             self._jobs.store.remove((namespace, job.name))

@@ -2,11 +2,11 @@
 
 Level-triggered as that of ScaledObjects, with one difference: making Jobs is not idempotent. So a reading is decided on
 once. The next decision waits until every trigger has been read anew, by a question that was put after the last Job was
-made; what that question counts, those Jobs had their chance to take.
+made; what that question counts, those Jobs had their chance to take. And it is decided on with the Jobs as they were
+when the question was put: one that has ended since was at work on what was counted.
 
-A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. It
-counts as it was when the sources were asked: what it has taken or ended since then is still in their answers. That no
-decision makes a second Job is the names' business, see `engine.job`.
+A Job counts from the moment that it was made: the API server's answer is taken in before anything else is decided. That
+no decision makes a second Job is the names' business, see `engine.job`.
 """
 
 import asyncio
@@ -159,10 +159,11 @@ class ScaledJobs:
         # Each outcome is news here: what was read once is decided on once.
         self._builder.update(live, scalable, lambda _: self._queue.add(key))
         for trigger in live.working():
-            if self._owns(key):
-                trigger.start()
-            else:
+            if not self._owns(key):
                 trigger.stop()
+            elif self._blind() is None:
+                # Not before: which Jobs had not ended yet when the question was put, nobody could tell.
+                trigger.start()
 
     async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
         parsed = self._parsed(raw)
@@ -197,12 +198,12 @@ class ScaledJobs:
     # --- deciding and making ----------------------------------------------------------------------------------------
 
     async def _scale(self, this: _Pass) -> float:
-        combined, backlog = combine(this.live.states()), self._backlog(this)
-        asked = self._due(this)
-        if asked is not None:
-            found = self._jobs.when(this.scaled_job, asked)
-            work = jobs.count(found, this.scaled_job.spec.strategy.pending_pod_conditions)
-            wanted = self._more(this, combined, backlog, work)
+        combined = combine(this.live.states())
+        backlog = self._backlog(this, combined)
+        if (asked := self._asked(this)) is not None:
+            then = self._jobs.as_of(this.scaled_job, asked)
+            work = jobs.count(then, this.scaled_job.spec.strategy.pending_pod_conditions)
+            wanted = self._more(this, backlog, work)
             this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
             if this.made:
                 log.info(
@@ -217,12 +218,11 @@ class ScaledJobs:
         await self._report(this, combined, backlog)
         return self._again(this)
 
-    def _due(self, this: _Pass) -> float | None:
-        """Return of which moment is known what waits, None if there is nothing new to decide on.
+    def _asked(self, this: _Pass) -> float | None:
+        """Return as of when to decide now; None not to.
 
-        New is what was asked after the last decision, of every trigger.
-
-        Where none can be read there is still a minimum to keep, each polling interval.
+        That is when the first question was put, if each trigger has been read by one that was put after the last
+        decision. Where none can be read there is still a minimum to keep, each polling interval.
         """
         now = asyncio.get_running_loop().time()
         if now < this.making.not_before:
@@ -240,7 +240,7 @@ class ScaledJobs:
         seconds = RESYNC_SECONDS if least or not this.bounds.minimum else _interval(this)
         return min(seconds, waits) if waits > 0 else seconds
 
-    def _backlog(self, this: _Pass) -> Backlog:
+    def _backlog(self, this: _Pass, combined: Combined) -> Backlog:
         seen = []
         for trigger in this.live.working():
             outcome = trigger.outcome
@@ -250,18 +250,16 @@ class ScaledJobs:
             targets = [(spec.name, _per_job(spec)) for spec in specs]
             values = [(reading.metric, reading.value) for reading in outcome.readings.values()]
             seen.append(jobs.measure(values, targets, active=bool(outcome.active), extra=this.bounds.extra))
-        return jobs.together(seen, this.scaled_job.spec.strategy.multiple_scalers_calculation or "max", this.bounds)
+        calculation = this.scaled_job.spec.strategy.multiple_scalers_calculation or "max"
+        return jobs.together(seen, calculation, this.bounds, some_unknown=bool(combined.failures))
 
-    def _more(self, this: _Pass, combined: Combined, backlog: Backlog, work: jobs.Work) -> int:
+    def _more(self, this: _Pass, backlog: Backlog, work: jobs.Work) -> int:
         spec = this.scaled_job.spec.strategy
         strategy = jobs.Strategy(
             spec.strategy or "default",
             spec.custom_scaling_queue_length_deduction or 0,
             spec.custom_scaling_running_job_percentage,
         )
-        if combined.failures and spec.multiple_scalers_calculation in {"min", "avg"}:
-            # What is not known could make it less: only the minimum is sure to be wanted.
-            return max(0, this.bounds.minimum - work.running)
         return jobs.more(backlog, work, this.bounds, strategy)
 
     # --- metadata and status ----------------------------------------------------------------------------------------
@@ -361,7 +359,9 @@ def _as_seen(combined: Combined, backlog: Backlog) -> Combined:
     """Return the triggers' activity as the calculation has it: active with nothing in the queue may not be enough."""
     if backlog.active:
         return replace(combined, activity=Activity.ACTIVE)
-    return replace(combined, activity=Activity.INACTIVE) if combined.activity is Activity.ACTIVE else combined
+    if combined.activity is not Activity.ACTIVE:
+        return combined
+    return replace(combined, activity=Activity.UNKNOWN if combined.failures else Activity.INACTIVE)
 
 
 def _is_old(persisted: str | None, last_active: datetime, *, made: int) -> bool:

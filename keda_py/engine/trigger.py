@@ -206,7 +206,7 @@ class LiveTrigger:
         seconds = self.scaler.deadline.total_seconds()
         if self._tenancy is not None:
             self._tenancy.max_age, self._tenancy.seconds = max_age, seconds
-            self._tenancy.oldest, self._tenancy.sent = None, math.inf
+            self._tenancy.oldest, self._tenancy.asked = None, math.inf
         readings: Sequence[Reading] = ()
         failure: str | None = None
         try:
@@ -223,10 +223,9 @@ class LiveTrigger:
             failure, named = "the scaler returned other metrics than it declared", {}
         self.counts.errors += failure is not None
         self.counts.empty += sum(reading.empty for reading in readings)
-        oldest = self._tenancy.oldest if self._tenancy is not None else None
+        oldest, asked = (self._tenancy.oldest, self._tenancy.asked) if self._tenancy is not None else (None, math.inf)
         answered = loop.time() if oldest is None else oldest
-        sent = self._tenancy.sent if self._tenancy is not None else began
-        return Outcome(answered, self._now(), loop.time() - began, named, failure, asked=min(began, sent))
+        return Outcome(answered, self._now(), loop.time() - began, named, failure, asked=min(began, answered, asked))
 
     def _schedule(self, *, polled: bool) -> None:
         if self._timer is not None:

@@ -156,9 +156,14 @@ class Client:
         params = {"fieldManager": FIELD_MANAGER}
         return await self.call("POST", resource.path(namespace), params=params, body=body)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, propagation: str = "Background") -> None:
-        """Delete an object, and what it owns after it, or with ``Foreground`` before it."""
-        await self.call("DELETE", resource.path(namespace, name), body={"propagationPolicy": propagation})
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, propagation: str = "Background"
+    ) -> dict[str, Any]:
+        """Delete an object, and what it owns after it, or with ``Foreground`` before it.
+
+        Return the object as it is on its way out, or a Status when it is gone already.
+        """
+        return await self.call("DELETE", resource.path(namespace, name), body={"propagationPolicy": propagation})
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: dict[str, Any], *, subresource: str = ""

@@ -42,10 +42,12 @@ class _SilenceError(ScalerError):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    sent: float
+    """`at`: when it came in; `asked`: when its question was put, if it was."""
+
     at: float
     value: Any = None
     error: Exception | None = None
+    asked: float = math.inf
 
     def unfold(self) -> Any:
         if self.error is not None:
@@ -58,6 +60,7 @@ class _Answer:
 class _Flight:
     question: Any
     seconds: float
+    asked: float
     askers: list[asyncio.Future[_Answer]]
 
 
@@ -99,7 +102,7 @@ class SharedSource:
             raise self._down.with_traceback(None)
         flight = self._flights.get(question)
         if flight is None:
-            self._flights[question] = flight = _Flight(question, seconds, [])
+            self._flights[question] = flight = _Flight(question, seconds, now, [])
             self._pending.append(flight)
             self._woken.set()
         # A future for each: one asker's cancellation must not take the answer from the others.
@@ -160,7 +163,6 @@ class SharedSource:
         return batch
 
     async def _fly(self, connection: Any, batch: list[_Flight]) -> None:
-        sent = asyncio.get_running_loop().time()
         try:
             outcomes = await self._outcomes(connection, batch)
         finally:
@@ -169,7 +171,7 @@ class SharedSource:
         for flight, outcome in zip(batch, outcomes, strict=True):
             error = as_scaler_error(outcome) if isinstance(outcome, Exception) else None
             self._note(error)
-            self._land(flight, _Answer(sent, at, None if error else outcome, error))
+            self._land(flight, _Answer(at, None if error else outcome, error, flight.asked))
 
     async def _outcomes(self, connection: Any, batch: list[_Flight]) -> list[Any]:
         if not batch:
@@ -213,7 +215,7 @@ class SharedSource:
         self._silent = 0
         self._woken.set()
         while self._pending:
-            self._land(self._pending.popleft(), _Answer(now, now, None, unavailable))
+            self._land(self._pending.popleft(), _Answer(now, None, unavailable))
 
     def _land(self, flight: _Flight, answer: _Answer) -> None:
         self._flights.pop(flight.question, None)
@@ -228,15 +230,15 @@ class SharedSource:
     def _land_all(self, error: ScalerError) -> None:
         at = asyncio.get_running_loop().time()
         for flight in list(self._flights.values()):
-            self._land(flight, _Answer(at, at, None, error))
+            self._land(flight, _Answer(at, None, error))
 
 
 class Tenancy:
     """A trigger's place at a shared source; what a scaler knows as `self.source`.
 
     The reader of the trigger sets how old an answer may be before it lets the scaler ask, and finds in `oldest` when
-    the oldest of the answers that were used came in, in `sent` when the first of their questions had gone out (both
-    loop time).
+    the oldest of the answers that were used came in, and in `asked` when the first of their questions was put (loop
+    time): an answer may have been asked for by another trigger.
     """
 
     def __init__(self, source: SharedSource, leave: Callable[["Tenancy"], None]) -> None:
@@ -244,7 +246,7 @@ class Tenancy:
         self.max_age = 0.0
         self.seconds = 0.0
         self.oldest: float | None = None
-        self.sent = math.inf
+        self.asked = math.inf
         self.invite: Callable[[], None] | None = None
         self._leave = leave
 
@@ -252,7 +254,7 @@ class Tenancy:
         """Return the answer to a question; raise what stands for it (`keda_py.scaler.Source`)."""
         answer = await self.shared.ask(question, max_age=self.max_age, seconds=self.seconds)
         self.oldest = answer.at if self.oldest is None else min(self.oldest, answer.at)
-        self.sent = min(self.sent, answer.sent)
+        self.asked = min(self.asked, answer.asked)
         return answer.unfold()
 
     def invite_others(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from keda_py.api.crd import KINDS, Kind, definition
+from keda_py.api.scaled_job import ScaledJob
 from keda_py.api.scaled_object import ScaledObject
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +87,5 @@ def test_the_samples_are_objects_of_ours() -> None:
         for document in yaml.safe_load_all(path.read_text()):
             if document["kind"] == "ScaledObject":
                 assert ScaledObject.parse(document).spec.triggers
+            elif document["kind"] == "ScaledJob":
+                assert ScaledJob.parse(document).spec.triggers

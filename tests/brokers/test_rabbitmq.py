@@ -1,9 +1,12 @@
 """RabbitMQ and the engine together, on an embedded cluster: what the page shows, passwords that change, an outage."""
 
 import asyncio
+import json
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -13,7 +16,7 @@ from tests.brokers.rabbitmq import Broker, rabbitmq
 from tests.pages import DOCS, Manifest, deployment, manifests, trying
 from tests.scalers.rabbit import channel, eventually, ours, put
 
-from .engine import OUTAGE_SECONDS, PATIENCE, WAIT_SECONDS
+from .engine import OUTAGE_SECONDS, PATIENCE, WAIT_SECONDS, WORKER, is_complete, readings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 PAGE = "triggers/rabbitmq.md"
@@ -69,6 +72,51 @@ async def test_the_target_of_the_page_s_rates_wakes_and_sleeps(broker: Broker) -
             await (await client.get_queue(queue)).purge()
         await cluster.until(lambda: cluster.replicas("shop-worker") == 0, WAIT_SECONDS)
         assert cluster.ready("shop")[0] == "True"
+
+
+async def test_the_scaled_job_of_its_page_has_a_job_for_each_message(broker: Broker, tmp_path: Path) -> None:
+    """By the page's strategy: one that was taken does not count any more, and its Job does not either."""
+    vhost(broker, "jobs", "orders")
+    broker.add_user("jobs", "s3cret", vhosts=("jobs",))
+    url, done = broker.host("amqp", user="jobs:s3cret", path="/jobs"), tmp_path / "done"
+    command = [sys.executable, str(WORKER), "rabbitmq", url, "orders", str(done)]
+    replaced = {
+        "amqp://user:password@rabbitmq.messaging.svc:5672/orders": url,
+        "[take-one-order]": json.dumps(command),
+    }
+    *others, scaled_job = manifests("scaledjob.md", replaced, heading="A first one")
+
+    def polled(seconds: int) -> Manifest:
+        """Return the ScaledJob, to be read now, and then at an interval."""
+        return scaled_job | {"spec": scaled_job["spec"] | {"pollingInterval": seconds}}
+
+    async with channel(broker, "jobs") as client, trying(http_timeout=PATIENCE, processes=True) as cluster:
+        # Not read again before the Jobs have taken their messages.
+        await put(client, "orders", 3)
+        cluster.apply(*others, polled(3600))
+        await taken(broker, 3)
+        await put(client, "orders", 2)
+        cluster.apply(polled(3601))
+        await taken(broker, 5)
+        cluster.apply(polled(1))
+        await readings(cluster, 3)
+        assert len(cluster.jobs("orders")) == 5
+        done.touch()
+        await cluster.until(lambda: all(map(is_complete, cluster.jobs("orders"))), WAIT_SECONDS)
+        await readings(cluster, 3)
+        assert len(cluster.jobs("orders")) == 5
+        assert cluster.ready("orders", "ScaledJob")[0] == "True"
+    await taken(broker, 0)
+
+
+async def taken(broker: Broker, count: int) -> None:
+    """Return when nothing waits in the queue of Jobs, and so many messages are out."""
+
+    async def known() -> tuple[int, int]:
+        found = await asyncio.to_thread(broker.call, "GET", "/api/queues/jobs/orders")
+        return found.get("messages_ready", -1), found.get("messages_unacknowledged", -1)
+
+    await eventually(known, lambda found: found == (0, count))
 
 
 def vhost(broker: Broker, name: str, *queues: str) -> None:

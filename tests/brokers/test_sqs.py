@@ -1,5 +1,7 @@
 """SQS and the engine together, on an embedded cluster: what the page shows, as a role and with keys."""
 
+import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ import pytest
 from tests.brokers.sqs import client, moto
 from tests.brokers.sqs_front import Front, front
 from tests.pages import manifests, trying
+from tests.scalers.rabbit import eventually
 
-from .engine import PATIENCE, WAIT_SECONDS
+from .engine import PATIENCE, WAIT_SECONDS, WORKER, is_complete, readings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 PAGE = "triggers/aws-sqs-queue.md"
@@ -63,6 +66,41 @@ async def test_the_target_of_the_page_wakes_and_sleeps(aws: Front, replaced: dic
     signers = {sent.signer[:4] for sent in aws.sent if sent.operation == "GetQueueAttributes"}
     # AWS's keys that end begin otherwise than those that do not.
     assert (roles, signers) == (([], {"AKIA"}) if replaced else ([ROLE], {"ASIA"}))
+
+
+async def test_the_scaled_job_of_its_page_has_a_job_for_each_message(aws: Front, tmp_path: Path) -> None:
+    """By the default strategy: one that was taken goes on counting, and so does its Job."""
+    async with client(aws.behind) as sqs, trying(http_timeout=PATIENCE, processes=True) as cluster:
+        url = (await sqs.create_queue(QueueName="videos", Attributes={"VisibilityTimeout": "900"}))["QueueUrl"]
+        done = tmp_path / "done"
+        command = [sys.executable, str(WORKER), "sqs", aws.behind, url, str(done)]
+        found = manifests("scaledjob.md", {"[resize-one-video]": json.dumps(command)}, heading="How many Jobs")
+        cluster.apply(*(one for one in found if one["metadata"]["name"] in {"as-resizer", "resize"}))
+        await cluster.until(lambda: cluster.ready("resize", "ScaledJob")[0] == "True", WAIT_SECONDS)
+        assert cluster.jobs("resize") == []
+        for number in range(3):
+            await sqs.send_message(QueueUrl=url, MessageBody=str(number))
+        await cluster.until(lambda: len(cluster.jobs("resize")) == 3, WAIT_SECONDS)
+        await counted(sqs, url, waiting=0, in_flight=3)
+        await readings(cluster, 3)
+        assert len(cluster.jobs("resize")) == 3
+        done.touch()
+        await counted(sqs, url, waiting=0, in_flight=0)
+        await cluster.until(lambda: all(map(is_complete, cluster.jobs("resize"))), WAIT_SECONDS)
+        assert cluster.ready("resize", "ScaledJob")[0] == "True"
+
+
+async def counted(sqs: Any, url: str, *, waiting: int, in_flight: int) -> None:
+    """Return when so many messages wait, and so many are in flight."""
+    wanted = {
+        "ApproximateNumberOfMessages": str(waiting),
+        "ApproximateNumberOfMessagesNotVisible": str(in_flight),
+    }
+
+    async def known() -> Any:
+        return (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(wanted)))["Attributes"]
+
+    await eventually(known, lambda found: found == wanted)
 
 
 async def received(sqs: Any, url: str, count: int) -> list[str]:

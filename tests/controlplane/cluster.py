@@ -1,8 +1,8 @@
 """One control plane: started, asked with kubectl, hurt on purpose, stopped.
 
 kwokctl runs etcd, kube-apiserver, kube-controller-manager and kube-scheduler as plain processes, and kwok plays the
-kubelets, so that pods become Running. Authorisation is RBAC, and the aggregation layer presents front-proxy client
-certificates, as on a cluster made by kubeadm.
+kubelets, so that pods become Running, and those of Jobs end (stages.yaml). Authorisation is RBAC, and the aggregation
+layer presents front-proxy client certificates, as on a cluster made by kubeadm.
 """
 
 import contextlib
@@ -21,6 +21,8 @@ from .build import KUBERNETES, binaries, cache
 
 FRONT_PROXY: Final = "kwok-admin"
 """The common name in the certificate that the API server presents to aggregated APIs."""
+STAGES: Final = Path(__file__).with_name("stages.yaml")
+"""What kwok plays."""
 _CONTROLLERS: Final = ("kube-controller-manager", "kube-scheduler")
 _REQUEST_HEADERS: Final = {
     "requestheader-allowed-names": FRONT_PROXY,
@@ -82,6 +84,7 @@ class Cluster:
             "--runtime=binary",
             "--secure-port",
             "--kube-authorization",
+            f"--config={STAGES}",
             f"--kwok-controller-binary={self.bin / 'kwok'}",
             f"--kubeconfig={self.kubeconfig}",
             "--wait=90s",
@@ -189,13 +192,18 @@ class Cluster:
         """Return what ``kubectl get`` finds."""
         return json.loads(self.kubectl("get", f"--namespace={namespace}", *arguments, "-o", "json"))
 
-    def request_counts(self) -> dict[tuple[str, str, str], float]:
-        """Return how many requests the API server has served, by verb, resource and user agent's subresource."""
+    def request_counts(self, code: str = "") -> dict[tuple[str, str, str], float]:
+        """Return how many requests the API server has served, by verb, resource and subresource.
+
+        `code`: only those answered with this HTTP status.
+        """
         counts: dict[tuple[str, str, str], float] = {}
         for line in self.kubectl("get", "--raw", "/metrics").splitlines():
             if line.startswith("apiserver_request_total{"):
                 labels, _, value = line.removeprefix("apiserver_request_total{").rpartition("} ")
                 pairs = dict(part.split("=", 1) for part in labels.split(",") if "=" in part)
+                if code and pairs["code"].strip('"') != code:
+                    continue
                 key = tuple(pairs.get(name, "").strip('"') for name in ("verb", "resource", "subresource"))
                 counts[key] = counts.get(key, 0.0) + float(value)  # type: ignore[index,arg-type]
         return counts

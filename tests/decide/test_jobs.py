@@ -131,3 +131,11 @@ def test_only_jobs_of_another_target_are_outdated() -> None:
 
 def test_nothing_waits_where_nothing_is_measured() -> None:
     assert measure([("m", 5.0)], [], active=True, extra=10) == Backlog(0.0, 0.0, active=True)
+
+
+@pytest.mark.parametrize(("calculation", "jobs"), [("max", 4), ("sum", 4), ("min", 0), ("avg", 0)])
+def test_what_could_be_less_with_what_is_not_known_is_not_counted_on(calculation: str, jobs: int) -> None:
+    seen = [Backlog(4, 4, active=True)]
+    found = together(seen, calculation, Bounds(0, 10), some_unknown=True)
+    assert (found.jobs, found.active) == (jobs, jobs > 0)
+    assert together(seen, calculation, Bounds(2, 10), some_unknown=True).active

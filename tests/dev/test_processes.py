@@ -70,6 +70,24 @@ def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
         running.wait_for("cannot run /no/such/program: No such file or directory")
 
 
+def test_jobs_are_made_and_what_is_told_of_it(tmp_path: Path) -> None:
+    template = {"spec": {"containers": [{"name": "main", "image": "i", "command": ["sleep", "1000"]}]}}
+    trigger = {"type": "kubernetes-workload", "metadata": {"podSelector": "app=tickets", "value": "1"}}
+    scaled_job = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledJob",
+        "metadata": {"name": "errands"},
+        "spec": {"pollingInterval": 1, "jobTargetRef": {"template": template}, "triggers": [trigger]},
+    }
+    manifest = write(tmp_path / "a.yaml", deployment("tickets", replicas=2), scaled_job)
+    with dev(tmp_path, manifest) as running:
+        running.wait_for("default/errands: created 2 Jobs: queue 2, 0 running")
+        running.wait_for("keda-py: default/errands is ready")
+        template["spec"]["containers"][0]["command"] = ["sleep", "2000"]
+        write(tmp_path / "a.yaml", deployment("tickets", replicas=2), scaled_job)
+        running.wait_for("default/errands: deleted 2 Jobs: spec.jobTargetRef was edited")
+
+
 def test_in_name_only_nothing_is_run(tmp_path: Path) -> None:
     manifest = write(tmp_path / "a.yaml", deployment("worker", replicas=1, command=["touch", str(tmp_path / "ran")]))
     with dev(tmp_path, manifest, "--for", "4s") as running:

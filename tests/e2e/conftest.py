@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers.rabbitmq import Broker, rabbitmq
+from tests.brokers.sqs import elasticmq
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.daemon import Daemon
 
@@ -39,7 +41,7 @@ def world(cluster: Cluster) -> Iterator[World]:
     namespace = f"test-{next(_NUMBERS)}"
     cluster.kubectl("create", "namespace", namespace)
     yield World(cluster, namespace)
-    cluster.kubectl("delete", "scaledobject", "--all", f"--namespace={namespace}")
+    cluster.kubectl("delete", "scaledobject,scaledjob", "--all", f"--namespace={namespace}")
     cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
@@ -47,3 +49,15 @@ def world(cluster: Cluster) -> Iterator[World]:
 def source() -> Iterator[Source]:
     with sourced() as source:
         yield source
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with elasticmq(tmp_path_factory.mktemp("elasticmq")) as address:
+        yield address

@@ -14,10 +14,11 @@ POLL = 1
 
 @dataclass(frozen=True)
 class World:
-    """A namespace of a cluster."""
+    """A namespace of a cluster; `kind` is what it is about."""
 
     cluster: Cluster
     namespace: str
+    kind: str = "scaledobject"
 
     # --- making -----------------------------------------------------------------------------------------------------
 
@@ -45,6 +46,19 @@ class World:
         """Apply a Deployment and a ScaledObject of one name."""
         self.apply(self.deployment(name, replicas), self.scaled_object(name, *triggers, **spec))
 
+    def scaled_job(
+        self, name: str, *triggers: dict[str, Any], pod: dict[str, Any] | None = None, **spec: Any
+    ) -> dict[str, Any]:
+        """Return a ScaledJob; `pod` is the spec of its Jobs' pods, which run for an hour if it is not given."""
+        template = {"metadata": {"labels": {"queue": name}}, "spec": pod or sleeping(3600)}
+        usual = {"pollingInterval": POLL, "jobTargetRef": {"template": template, "backoffLimit": 0}}
+        return {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledJob",
+            "metadata": {"name": name},
+            "spec": {**usual, "triggers": list(triggers), **spec},
+        }
+
     def delete(self, kind: str, name: str) -> None:
         self.cluster.kubectl("delete", kind, name, f"--namespace={self.namespace}", "--wait=false")
 
@@ -57,7 +71,7 @@ class World:
         return int(self.get(kind, name)["spec"].get("replicas", 0))
 
     def status(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.get("scaledobject", name).get("status") or {}
+        found: dict[str, Any] = self.get(self.kind, name).get("status") or {}
         return found
 
     def condition(self, name: str, type_: str) -> dict[str, str]:
@@ -72,8 +86,9 @@ class World:
 
     def picture(self) -> str:
         """Return how everything in the namespace is, for whoever reads a failure."""
-        shown = self.cluster.kubectl("get", "so,hpa,deploy,events", f"--namespace={self.namespace}", check=False)
-        return shown + self.cluster.kubectl("get", "so,hpa", "-o", "yaml", f"--namespace={self.namespace}", check=False)
+        space = f"--namespace={self.namespace}"
+        shown = self.cluster.kubectl("get", "so,hpa,deploy,sj,jobs,pods,events", space, check=False)
+        return shown + self.cluster.kubectl("get", "so,hpa,sj", "-o", "yaml", space, check=False)
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -93,10 +108,22 @@ class World:
 
     def stays(self, name: str, count: int, seconds: float) -> None:
         """Fail if a target has another number of replicas at any time."""
+        self.stays_so(lambda: self.replicas(name) == count, seconds)
+
+    def stays_so(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Fail if something does not hold at any time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            assert self.replicas(name) == count
+            assert holds(), self.picture()
             time.sleep(0.2)
+
+
+def sleeping(seconds: int, exits: int = 0, **environment: str) -> dict[str, Any]:
+    """Return the spec of a pod that runs for some seconds, and then ends, well or not."""
+    variables = [{"name": name, "value": value} for name, value in environment.items()]
+    command = ["sh", "-c", f"sleep {seconds}; exit {exits}"]
+    container = {"name": "c", "image": "none", "command": command, "env": variables}
+    return {"restartPolicy": "Never", "containers": [container]}
 
 
 def moment(text: str) -> datetime:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
+import yaml
+from keda_py_scalers.cron import CronScaler
 
 from keda_py.devcluster.store import Change
 from keda_py.scaler import ExternalSpec, Metadata, MetricSpec, Reading, Scaler, ScalerError, param
@@ -15,6 +18,7 @@ from .world import SPACE, Embedded, Wire
 
 pytestmark = pytest.mark.looptime
 
+SAMPLE: Final = Path(__file__).parents[2] / "manifests/samples/scaled-job.yaml"
 INTERVAL = 10
 LASTS = 25
 
@@ -38,8 +42,8 @@ class Broker:
         self.shows_taken = False
         """Whether messages that are worked on still count in the length of the queue."""
         self.down: set[str] = set()
-        self.seconds = 0.01
-        """How long an answer is on its way."""
+        self.answers_after = 0.01
+        self.asked: Counter[str] = Counter()
 
     def notice(self, change: Change) -> None:
         if change.place != ("", "pods") or change.after is None:
@@ -68,8 +72,9 @@ class Broker:
 
             async def get_metrics(self) -> list[Reading]:
                 queue = self.meta.queue
+                broker.asked[queue] += 1
                 value = broker.waiting[queue] + (broker.taken[queue] if broker.shows_taken else 0)
-                await asyncio.sleep(broker.seconds)
+                await asyncio.sleep(broker.answers_after)
                 if queue in broker.down:
                     raise ScalerError("the broker is down")
                 return [self.reading(value, active=value > 0)]
@@ -78,9 +83,9 @@ class Broker:
 
 
 class World(Embedded):
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, more: Mapping[str, type[Scaler[Any]]] | None = None, **settings: Any) -> None:
         self.broker = Broker()
-        super().__init__({"queue": self.broker.scaler()}, **settings)
+        super().__init__({"queue": self.broker.scaler(), **(more or {})}, **settings)
         self.api.store.listen(self.broker.notice)
 
     def scaled_job(self, name: str, *triggers: dict[str, Any], lasts: float = LASTS, **spec: Any) -> None:
@@ -191,7 +196,11 @@ async def test_what_a_job_looks_like() -> None:
         world.scaled_job(
             "q",
             labels={"team": "a", "secret": "x", "scaledjob.keda.sh/name": "lie", "app.kubernetes.io/version": "7"},
-            annotations={"note": "n", "scaledjob.keda.sh/job-excluded-labels": "secret,other"},
+            annotations={
+                "note": "n",
+                "kubectl.kubernetes.io/last-applied-configuration": "{}",
+                "scaledjob.keda.sh/job-excluded-labels": "secret,other",
+            },
         )
         await asyncio.sleep(5)
         (job,) = world.jobs()
@@ -208,6 +217,7 @@ async def test_what_a_job_looks_like() -> None:
         }
         assert metadata["annotations"]["scaledjob.keda.sh/generation"] == "1"
         assert metadata["annotations"]["note"] == "n"
+        assert "kubectl.kubernetes.io/last-applied-configuration" not in metadata["annotations"]
         (reference,) = metadata["ownerReferences"]
         assert (reference["kind"], reference["uid"], reference["controller"]) == ("ScaledJob", owner["uid"], True)
         assert template["metadata"]["labels"]["queue"] == "q"
@@ -237,6 +247,20 @@ async def test_a_create_whose_answer_was_lost_is_not_sent_for_a_second_job() -> 
 
 
 @pytest.mark.parametrize("strategy", ["default", "accurate"])
+async def test_jobs_that_begin_or_end_while_a_question_is_under_way_are_those_that_it_counted(strategy: str) -> None:
+    world = World()
+    world.broker.shows_taken = strategy == "default"
+    world.broker.answers_after = 9.5
+    async with world.running():
+        world.scaled_job("q", scalingStrategy={"strategy": strategy}, lasts=11, successfulJobsHistoryLimit=2)
+        for _ in range(40):
+            world.broker.waiting["q"] += 2
+            await asyncio.sleep(7)
+        await asyncio.sleep(150)
+        assert (world.broker.done["q"], world.broker.idle["q"]) == (80, 0)
+
+
+@pytest.mark.parametrize("strategy", ["default", "accurate"])
 async def test_two_daemons_that_both_act_make_no_job_twice(strategy: str) -> None:
     world = World()
     world.broker.shows_taken = strategy == "default"
@@ -255,7 +279,7 @@ async def test_two_daemons_that_both_act_make_no_job_twice(strategy: str) -> Non
 async def test_what_begins_and_ends_while_an_answer_is_on_its_way(strategy: str, history: int) -> None:
     world = World()
     world.broker.shows_taken = strategy == "default"
-    world.broker.seconds = 3
+    world.broker.answers_after = 3
     async with world.running():
         world.scaled_job(
             "q", scalingStrategy={"strategy": strategy}, successfulJobsHistoryLimit=history, pollingInterval=1, lasts=2
@@ -278,6 +302,8 @@ async def test_while_the_jobs_are_not_known_none_is_made() -> None:
         world.scaled_job("q")
         await asyncio.sleep(60)
         assert world.jobs() == []
+        # What a question counts that is put now, who works on it cannot be told later.
+        assert world.broker.asked["q"] == 0
         status, reason, message = world.condition("q", "Ready")
         assert (status, reason) == ("False", "ScaledJobCheckFailed")
         assert "forbidden" in message
@@ -305,11 +331,23 @@ async def test_a_refused_job_is_tried_less_and_less_and_the_reason_is_told() -> 
         assert "is forbidden: not you" in message
         assert "is forbidden: not you" in world.events("KEDAJobCreateFailed")[0]
         assert 4 <= world.creates() <= 8
+        assert world.events("KEDAJobsCreated") == []
         world.wire.refused = ()
         world.edit("q", {"spec": {"maxReplicaCount": 50}})
         await asyncio.sleep(INTERVAL * 2)
         assert len(world.jobs()) == 5
         assert world.condition("q", "Ready")[0] == "True"
+
+
+async def test_a_quota_that_is_used_up_again_and_again_is_no_reason_to_wait_longer() -> None:
+    world = World()
+    world.wire.room = lambda: len(world.unfinished()) < 2
+    async with world.running():
+        world.broker.waiting["q"] = 10
+        world.scaled_job("q", scalingStrategy={"strategy": "accurate"})
+        # Each pair takes 25 seconds, and the next try is 30 seconds after the pair before it was made.
+        await asyncio.sleep(5 * 40)
+        assert world.broker.done["q"] == 10
 
 
 async def test_only_another_job_target_replaces_jobs() -> None:
@@ -369,7 +407,7 @@ async def test_history_is_pruned_from_its_beginning() -> None:
 
 
 @pytest.mark.parametrize(("calculation", "made"), [("max", 3), ("sum", 3), ("min", 0), ("avg", 0)])
-async def test_a_trigger_that_cannot_be_read_never_makes_it_more(calculation: str, made: int) -> None:
+async def test_what_could_be_less_with_a_trigger_that_cannot_be_read_is_not_made(calculation: str, made: int) -> None:
     world = World()
     async with world.running():
         world.broker.down.add("b")
@@ -382,6 +420,32 @@ async def test_a_trigger_that_cannot_be_read_never_makes_it_more(calculation: st
         assert status != "True"
         assert reason in {"PartialTriggerError", "TriggerError"}
         assert "triggers[1] (queue): the broker is down" in message
+
+
+@pytest.mark.parametrize(("calculation", "made"), [("max", 3), ("min", 0)])
+async def test_a_trigger_that_cannot_be_built_counts_as_one_that_cannot_be_read(calculation: str, made: int) -> None:
+    world = World()
+    async with world.running():
+        world.broker.waiting["a"] = 3
+        strategy = {"multipleScalersCalculation": calculation}
+        world.scaled_job("a", queue("a"), {"type": "nonsense", "metadata": {}}, scalingStrategy=strategy, lasts=1000)
+        await asyncio.sleep(8)
+        assert len(world.jobs()) == made
+        assert world.condition("a", "Ready")[:2] == ("False", "ScaledJobCheckFailed")
+
+
+async def test_the_sample_has_three_jobs_at_work_in_every_second_minute() -> None:
+    (sample,) = yaml.safe_load_all(SAMPLE.read_text())
+    world = World({"cron": CronScaler})
+    async with world.running():
+        world.put("apis/keda.sh/v1alpha1", "scaledjobs", "night-shift", spec=sample["spec"])
+        for _ in range(2):
+            await asyncio.sleep(40)
+            assert len(world.unfinished()) == 3
+            await asyncio.sleep(50)
+            assert len(world.unfinished()) == 0
+            await asyncio.sleep(30)
+        assert world.condition("night-shift", "Ready")[0] == "True"
 
 
 async def test_all_triggers_of_one_object_are_read_at_one_moment() -> None:
@@ -404,6 +468,18 @@ async def test_a_steady_object_is_neither_written_nor_listed() -> None:
         world.wire.calls.clear()
         await asyncio.sleep(200)
         assert world.wire.calls == []
+
+
+async def test_while_it_is_active_the_time_of_that_is_written_every_five_minutes() -> None:
+    world = World()
+    world.broker.shows_taken = True
+    async with world.running():
+        world.broker.waiting["q"] = 3
+        world.scaled_job("q", lasts=10_000)
+        await asyncio.sleep(60)
+        world.wire.calls.clear()
+        await asyncio.sleep(310)
+        assert [call.rpartition("/")[2] for call in world.wire.calls] == ["status"]
 
 
 async def test_the_object_goes_and_kedas_finalizer_with_it() -> None:

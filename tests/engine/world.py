@@ -4,7 +4,7 @@ import asyncio
 import base64
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -48,21 +48,25 @@ class Wire:
         self.refused: tuple[str, ...] = ()
         self.lost: set[str] = set()
         """Calls that are carried out, and not answered."""
+        self.room: Callable[[], bool] = lambda: True
+        """Whether a quota lets one more Job be made."""
         self.cut = asyncio.Event()
         self.streams: Counter[str] = Counter()
 
-    def _check(self, path: str) -> Response | None:
+    def _check(self, path: str, method: str = "GET") -> Response | None:
         if self.cut.is_set():
             raise ConnectionError("connection refused")
         if any(part in path for part in self.refused):
-            return Response(403, orjson.dumps({"reason": "Forbidden", "message": f"{path} is forbidden: not you"}))
+            return _forbidden(f"{path} is forbidden: not you")
+        if method == "POST" and path.endswith("/jobs") and not self.room():
+            return _forbidden("exceeded quota")
         return None
 
     async def request(self, method: str, path: str, *, params: Mapping[str, str], **rest: Any) -> Response:
         await asyncio.sleep(0.002)
         about = f"{method} {path} {params.get('fieldSelector', '')}".strip()
         self.calls.append(about)
-        answer = self._check(path) or await self._local.request(method, path, params=params, **rest)
+        answer = self._check(path, method) or await self._local.request(method, path, params=params, **rest)
         if about in self.lost:
             raise ConnectionError("connection reset")
         return answer
@@ -103,6 +107,10 @@ class Wire:
     def watches(self, plural: str) -> list[str]:
         """Return the open watches of single objects of a kind."""
         return [about for about, count in self.streams.items() if count and f"/{plural} metadata.name" in about]
+
+
+def _forbidden(message: str) -> Response:
+    return Response(403, orjson.dumps({"reason": "Forbidden", "message": message}))
 
 
 class Embedded:

@@ -142,6 +142,21 @@ async def test_an_answer_is_used_again_while_it_is_young_enough() -> None:
     assert place.asked["q"] == 2
 
 
+async def test_an_answer_says_when_it_was_asked_for_be_it_by_another() -> None:
+    place = Place()
+    async with renting(place) as tenants:
+        one, other, later = tenants.rent(), tenants.rent(), tenants.rent(max_age=5)
+        asked = now()
+        first = asyncio.create_task(one.ask("q"))
+        await asyncio.sleep(place.seconds / 2)
+        await other.ask("q")
+        await first
+        await asyncio.sleep(1)
+        await later.ask("q")
+    assert place.asked["q"] == 1
+    assert one.asked == other.asked == later.asked == asked
+
+
 async def test_different_addresses_have_their_own_connections() -> None:
     place = Place()
     async with renting(place) as tenants:

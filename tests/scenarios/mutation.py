@@ -202,14 +202,11 @@ def _decides_twice_on_one_reading(_: Any) -> Any:
 
 
 def _counts_jobs_as_they_are_now(_: Any) -> Any:
-    return lambda found, scaled_job, at: found.of(scaled_job)
+    return lambda found, scaled_job, asked: found.of(scaled_job)
 
 
-def _takes_a_failed_trigger_for_empty(more: Any) -> Any:
-    def careless(objects: Any, this: Any, combined: Any, backlog: Any, work: Any) -> Any:
-        return more(objects, this, replace(combined, failures=()), backlog, work)
-
-    return careless
+def _takes_a_failed_trigger_for_empty(together: Any) -> Any:
+    return lambda seen, calculation, bounds, some_unknown: together(seen, calculation, bounds)
 
 
 def _forgets_what_it_just_made(_: Any) -> Any:
@@ -282,9 +279,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("converged", "prompt", "steady")),
     "restores-nothing": Mutation(ScaledObjects, "_restore", _restores_nothing, ("restored",)),
     "records-the-original-late": Mutation(ScaledObjects, "_record_original", _records_the_original_late, ("restored",)),
-    "decides-twice-on-one-reading": _of_jobs(ScaledJobs, "_due", _decides_twice_on_one_reading, ("once only",)),
-    "counts-jobs-as-they-are-now": _of_jobs(Jobs, "when", _counts_jobs_as_they_are_now, ("once only",)),
-    "takes-a-failed-trigger-for-empty": _of_jobs(ScaledJobs, "_more", _takes_a_failed_trigger_for_empty, (UNKNOWN,)),
+    "decides-twice-on-one-reading": _of_jobs(ScaledJobs, "_asked", _decides_twice_on_one_reading, ("once only",)),
+    "counts-jobs-as-they-are-now": _of_jobs(Jobs, "as_of", _counts_jobs_as_they_are_now, ("once only",)),
+    "takes-a-failed-trigger-for-empty": _of_jobs(jobs, "together", _takes_a_failed_trigger_for_empty, (UNKNOWN,)),
     "forgets-the-job-it-just-made": _of_jobs(Client, "create", _forgets_what_it_just_made, ("once only", "bounds")),
     "prunes-jobs-at-work": _of_jobs(jobs, "surplus", _prunes_what_is_at_work, ("at work",)),
     "replaces-jobs-on-any-edit": _of_jobs(JobMaker, "replace", _replaces_on_any_edit, ("at work", "history")),
