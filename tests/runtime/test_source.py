@@ -135,7 +135,7 @@ async def test_an_answer_is_used_again_while_it_is_young_enough() -> None:
         await asyncio.sleep(4.9)
         await other.ask("q")
         assert other.oldest == answered
-        assert other.sent == answered - place.seconds
+        assert other.asked == answered - place.seconds
         assert place.asked["q"] == 1
         await asyncio.sleep(0.2)
         await other.ask("q")
