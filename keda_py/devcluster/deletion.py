@@ -14,6 +14,7 @@ from keda_py.devcluster.rule import conflict
 from keda_py.devcluster.store import Object
 
 NAMESPACES: Final = ("", "namespaces")
+_JOBS: Final = ("batch", "jobs")
 _FINALIZERS: Final = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
 
@@ -48,8 +49,12 @@ def marked(kind: Kind, found: Object, wanted: Options, now: datetime) -> Object 
     """Return an object that is to go but stays for now, the same if it is going already; None if it can go at once."""
     metadata = found["metadata"]
     finalizers = list(metadata.get("finalizers") or [])
-    extra = _FINALIZERS.get(wanted.policy)
-    if wanted.policy:
+    policy = wanted.policy
+    if not policy and kind.place == _JOBS and not set(finalizers) & set(_FINALIZERS.values()):
+        # As it was before there was a choice (apiserver's jobStrategy.DefaultGarbageCollectionPolicy).
+        policy = "Orphan"
+    extra = _FINALIZERS.get(policy)
+    if policy:
         # Whoever asks anew may choose anew, whether the garbage collector is to come first.
         finalizers = [name for name in finalizers if name not in _FINALIZERS.values() or name == extra]
     if extra is not None and extra not in finalizers:

@@ -289,6 +289,14 @@ def _check_workload(spec: Object) -> list[tuple[str, str]]:
     return []
 
 
+def _check_job(spec: Object) -> list[tuple[str, str]]:
+    given = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy") or "Always"
+    path, usable = "spec.template.spec.restartPolicy", '"OnFailure", "Never"'
+    if given == "Always":
+        return [(path, f"Required value: valid values: {usable}")]
+    return [(path, f'Unsupported value: "{given}": supported values: {usable}')] if f'"{given}"' not in usable else []
+
+
 def _check_hpa(spec: Object) -> list[tuple[str, str]]:
     most, least = spec.get("maxReplicas"), spec["minReplicas"]
     if not isinstance(most, int) or most < 1:
@@ -304,5 +312,6 @@ _CHECKS: Final = {
     "Deployment": _check_workload,
     "ReplicaSet": _check_workload,
     "StatefulSet": _check_workload,
+    "Job": _check_job,
     "HorizontalPodAutoscaler": _check_hpa,
 }

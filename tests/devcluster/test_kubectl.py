@@ -287,3 +287,13 @@ def test_resources_and_versions(kubectl: Kubectl) -> None:
     assert "keda.sh/v1alpha1" in kubectl("api-versions").split()
     assert "Server Version: v1.36" in kubectl("version")
     assert kubectl("get", "--raw", "/readyz") == "ok"
+
+
+def test_delete_a_job_and_its_pods(side: Side, kubectl: Kubectl) -> None:
+    container = {"name": "main", "image": "none", "command": ["sleep", "1"]}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    one = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "one"}, "spec": {"template": template}}
+    kubectl("apply", "-f", "-", documents=(one,))
+    side.until(lambda: kubectl("get", "pods", "--selector=job-name=one", "--output=name"), "it has a pod")
+    assert kubectl("delete", "job", "one").startswith('job.batch "one" deleted')
+    side.until(lambda: "No resources found" in kubectl("get", "pods"), "its pod is gone")

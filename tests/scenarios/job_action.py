@@ -89,7 +89,7 @@ async def edit(world: World, chance: random.Random) -> None:
 
 async def pause(world: World, chance: random.Random) -> None:
     backlog = world.backlogs[chance.choice(list(QUEUES))]
-    _patch(world, backlog, {"metadata": {"annotations": {Annotation.PAUSED: chance.choice(["true", None])}}})
+    _patch(world, backlog, {"metadata": {"annotations": {Annotation.PAUSED: chance.choice(["true", "true", None])}}})
 
 
 def _patch(world: World, backlog: Backlog, patch: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ ACTIONS: Final[list[tuple[action.Action, int]]] = [
     (create, 3),
     (edit, 3),
     (delete, 1),
-    (pause, 1),
+    (pause, 3),
     (messages_come, 12),
     (break_queue, 3),
 ]

@@ -13,17 +13,23 @@ from datetime import timedelta
 from typing import Any, Final
 
 from keda_py.daemon import Daemon
+from keda_py.decide import jobs
 from keda_py.decide.combine import Activity
-from keda_py.engine import hpa, scaled_object
+from keda_py.engine import hpa, scaled_job, scaled_object
+from keda_py.engine.job import JOBS, Jobs
+from keda_py.engine.job_maker import JobMaker
 from keda_py.engine.live import Live
+from keda_py.engine.scaled_job import ScaledJobs
 from keda_py.engine.scaled_object import ScaledObjects
 from keda_py.engine.target import Targets
 from keda_py.engine.trigger import LiveTrigger
-from keda_py.kube.client import ApiError, Gone
+from keda_py.kube.client import ApiError, Client, Gone
 from keda_py.kube.lease import Lease
 from keda_py.kube.reflector import Reflector
 from keda_py.runtime import source
 from keda_py.runtime.queue import WorkQueue
+
+from .run import JOBS_EVERY
 
 Change = Callable[[Any], Any]
 
@@ -32,7 +38,7 @@ Change = Callable[[Any], Any]
 class Mutation:
     """What to change, how (from what is there to what is to be there), and the rule whose violation must show it.
 
-    `first`, `seeds`: the scenarios that are played to find it. A rare one is looked for where it was found once.
+    `first`, `seeds`, `step`: the scenarios that are played to find it. A rare one is looked for where it was found.
     """
 
     place: Any
@@ -41,6 +47,7 @@ class Mutation:
     rules: tuple[str, ...]
     first: int = 0
     seeds: int = 200
+    step: int = 1
 
     @contextmanager
     def put_in(self) -> Iterator[None]:
@@ -187,6 +194,67 @@ def _wakes_to_two(decide: Any) -> Any:
     return generous
 
 
+# --- ScaledJobs -------------------------------------------------------------------------------------------------------
+
+
+def _decides_twice_on_one_reading(_: Any) -> Any:
+    return lambda objects, this: asyncio.get_running_loop().time()
+
+
+def _counts_jobs_as_they_are_now(_: Any) -> Any:
+    return lambda found, scaled_job, asked: found.of(scaled_job)
+
+
+def _takes_a_failed_trigger_for_empty(together: Any) -> Any:
+    return lambda seen, calculation, bounds, some_unknown: together(seen, calculation, bounds)
+
+
+def _forgets_what_it_just_made(_: Any) -> Any:
+    async def forgetful(client: Any, resource: Any, namespace: str, body: Any) -> Any:
+        made = await client.call("POST", resource.path(namespace), body=body)
+        return made if resource is not JOBS else {**made, "metadata": {**made["metadata"], "labels": {}}}
+
+    return forgetful
+
+
+def _prunes_what_is_at_work(surplus: Any) -> Any:
+    return lambda found, history: surplus([replace(job, finished="Complete") for job in found], history)
+
+
+def _replaces_on_any_edit(replace_old: Any) -> Any:
+    seen: dict[str, int] = {}
+
+    async def zealous(maker: Any, raw: Any, scaled_job: Any) -> None:
+        metadata = scaled_job.metadata
+        if seen.setdefault(metadata.uid, metadata.generation) != metadata.generation:
+            seen[metadata.uid] = metadata.generation
+            for found in maker._jobs.of(scaled_job):
+                await maker._delete(scaled_job, found, "Background")
+        await replace_old(maker, raw, scaled_job)
+
+    return zealous
+
+
+def _makes_jobs_while_paused(_: Any) -> Any:
+    return lambda annotations: False
+
+
+def _keeps_all_history(_: Any) -> Any:
+    return lambda found, history: []
+
+
+def _goes_beyond_the_maximum(more: Any) -> Any:
+    def generous(backlog: Any, work: Any, bounds: Any, strategy: Any) -> int:
+        return int(more(backlog, work, replace(bounds, extra=bounds.extra + 1), strategy))
+
+    return generous
+
+
+def _of_jobs(place: Any, name: str, change: Change, rules: tuple[str, ...]) -> Mutation:
+    """Return a mutation that is looked for where ScaledJobs take part."""
+    return Mutation(place, name, change, rules, first=JOBS_EVERY - 1, step=JOBS_EVERY)
+
+
 UNKNOWN: Final = "unknown is never zero"
 MUTATIONS: Final[dict[str, Mutation]] = {
     "skips-the-cooldown": Mutation(scaled_object, "decide", _skips_the_cooldown, ("cooldown",)),
@@ -211,4 +279,13 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("converged", "prompt", "steady")),
     "restores-nothing": Mutation(ScaledObjects, "_restore", _restores_nothing, ("restored",)),
     "records-the-original-late": Mutation(ScaledObjects, "_record_original", _records_the_original_late, ("restored",)),
+    "decides-twice-on-one-reading": _of_jobs(ScaledJobs, "_asked", _decides_twice_on_one_reading, ("once only",)),
+    "counts-jobs-as-they-are-now": _of_jobs(Jobs, "as_of", _counts_jobs_as_they_are_now, ("once only",)),
+    "takes-a-failed-trigger-for-empty": _of_jobs(jobs, "together", _takes_a_failed_trigger_for_empty, (UNKNOWN,)),
+    "forgets-the-job-it-just-made": _of_jobs(Client, "create", _forgets_what_it_just_made, ("once only", "bounds")),
+    "prunes-jobs-at-work": _of_jobs(jobs, "surplus", _prunes_what_is_at_work, ("at work",)),
+    "replaces-jobs-on-any-edit": _of_jobs(JobMaker, "replace", _replaces_on_any_edit, ("at work", "history")),
+    "makes-jobs-while-paused": _of_jobs(scaled_job, "paused", _makes_jobs_while_paused, ("paused",)),
+    "keeps-all-history": _of_jobs(jobs, "surplus", _keeps_all_history, ("history",)),
+    "goes-beyond-the-maximum": _of_jobs(jobs, "more", _goes_beyond_the_maximum, ("bounds",)),
 }

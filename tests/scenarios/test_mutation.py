@@ -15,7 +15,8 @@ from .test_scenarios import SEEDS
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_bug_is_found_and_named(name: str) -> None:
     mutation = MUTATIONS[name]
-    command = [sys.executable, "-m", "tests.scenarios", str(mutation.first), str(mutation.seeds), "--mutation", name]
+    seeds = [str(number) for number in (mutation.first, mutation.seeds, mutation.step)]
+    command = [sys.executable, "-m", "tests.scenarios", *seeds, "--mutation", name]
     played = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.match(r"seed (\d+): ([^:]+):", played.stdout)
     assert found is not None, f"{name} survived {mutation.seeds} scenarios\n{played.stdout}{played.stderr}"
