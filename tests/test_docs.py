@@ -8,6 +8,12 @@ import pytest
 
 from keda_py import naming
 from keda_py.cli import dev, run
+from keda_py.decide.formula import LONGEST
+from keda_py.decide.formula.code import DEEPEST, METHODS
+from keda_py.decide.formula.function import FUNCTIONS
+from keda_py.decide.formula.parser import NESTED
+from keda_py.decide.formula.predicate import PREDICATES
+from keda_py.decide.formula.steps import MOST
 from keda_py.dev.options import WARNING
 from keda_py.engine.registry import Registry
 from keda_py.parameter import declared_parameters
@@ -49,6 +55,13 @@ def test_the_picture_is_small_and_asks_nobody() -> None:
     picture = (DOCS / "dev.svg").read_text()
     assert len(picture.encode()) < 100_000
     assert not re.search(r"""(href|src)=["']?http|url\(["']?http|@font-face|@import""", picture)
+
+
+def test_every_function_of_a_formula_is_documented() -> None:
+    text = (DOCS / "formulas.md").read_text()
+    assert [name for name in [*FUNCTIONS, *PREDICATES, *METHODS] if not re.search(rf"`{name}`|\.{name}\(", text)] == []
+    for limit in (LONGEST, MOST, NESTED, DEEPEST):
+        assert re.search(rf"\b{limit:,}\b", text)
 
 
 def test_every_metric_is_documented() -> None:

@@ -6,17 +6,11 @@ what it is, an unknown that may make the number smaller.
 """
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
-_INT64: Final = 2**63
-_HEXADECIMAL: Final = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
-_WORDS: Final = re.compile(r"[+-]?inf(inity)?|nan", re.IGNORECASE)
-_NUMBER: Final = re.compile(r"[-+0-9._eE]+")
-
+from keda_py.decide.number import go_float, int64, wrapped
 
 # --- what waits -------------------------------------------------------------------------------------------------------
 
@@ -182,35 +176,13 @@ def strategic(backlog: Backlog, work: Work, bounds: Bounds, strategy: Strategy) 
     running, pending, most = work.running - bounds.minimum, work.pending, bounds.extra
     share = go_float(strategy.share) if strategy.name == "custom" else None
     if share is not None:
-        counted = _int64(running * share)
-        return min(_wrapped(jobs - strategy.deduction - counted), most), wanted
+        counted = int64(running * share)
+        return min(wrapped(jobs - strategy.deduction - counted), most), wanted
     if strategy.name == "accurate":
         return (most - running if jobs + running - pending > most else jobs - pending), wanted
     if strategy.name == "eager":
         return min(most - running - pending, jobs), most
     return jobs - running, wanted
-
-
-def go_float(text: str) -> float | None:
-    """Return the number that Go's strconv.ParseFloat reads in a text, None where it reads none."""
-    try:
-        if _HEXADECIMAL.fullmatch(text):
-            return float.fromhex(text)
-        if _WORDS.fullmatch(text):
-            return float(text)
-        number = float(text) if _NUMBER.fullmatch(text) else math.inf
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _int64(number: float) -> int:
-    """Return what a 64-bit processor makes of a float: whole, and the least number of all where it does not fit."""
-    return int(number) if -_INT64 <= number < _INT64 else -_INT64
-
-
-def _wrapped(number: int) -> int:
-    return (number + _INT64) % (2 * _INT64) - _INT64
 
 
 # --- what goes --------------------------------------------------------------------------------------------------------

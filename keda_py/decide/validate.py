@@ -11,13 +11,19 @@ from typing import Final
 from keda_py.api.scaled_job import ScaledJobSpec
 from keda_py.api.scaled_object import ScaledObjectSpec
 from keda_py.api.trigger import ScaleTrigger
+from keda_py.decide import modifiers
 
 _NEVER_CACHED: Final = frozenset({"cpu", "memory", "cron"})
 
 
 def problems(spec: ScaledObjectSpec) -> list[str]:
     """Return a sentence for each thing that is wrong, saying what to change; none for an object that makes sense."""
-    return [*_replica_problems(spec), *_trigger_problems(spec.triggers), *_cache_problems(spec.triggers)]
+    return [
+        *_replica_problems(spec),
+        *_trigger_problems(spec.triggers),
+        *_cache_problems(spec.triggers),
+        *modifiers.problems(spec),
+    ]
 
 
 def job_problems(spec: ScaledJobSpec) -> list[str]:

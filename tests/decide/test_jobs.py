@@ -18,7 +18,6 @@ from keda_py.decide.jobs import (
     Strategy,
     Work,
     count,
-    go_float,
     measure,
     more,
     outdated,
@@ -92,27 +91,6 @@ def test_every_count_of_the_oracle() -> None:
 
 def pod_of(pod: dict[str, Any]) -> Pod:
     return Pod(pod["phase"], frozenset(kind for kind, status in pod["conditions"].items() if status == "True"))
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("0.5", 0.5),
-        ("0x1p-2", 0.25),
-        ("1_0", 10.0),
-        ("Infinity", float("inf")),
-        ("-inf", float("-inf")),
-        (" 0.5", None),
-        ("50%", None),
-        ("", None),
-        ("1e400", None),
-        ("0x1p99999", None),
-        ("\u0665", None),
-        ("1.2.3", None),
-    ],
-)
-def test_numbers_as_go_reads_them(text: str, number: float | None) -> None:
-    assert go_float(text) == number
 
 
 def test_what_finished_first_goes_first_and_what_runs_stays() -> None:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from keda_py.api.scaled_job import ScaledJobSpec
 from keda_py.api.scaled_object import ScaledObject
-from keda_py.decide.validate import problems
+from keda_py.decide.validate import job_problems, problems
 
 CRON = {"type": "cron", "metadata": {}}
 
@@ -48,3 +49,10 @@ def test_what_does_not(spec: dict[str, Any], sentence: str) -> None:
 def test_everything_at_once() -> None:
     found = told(minReplicaCount=6, maxReplicaCount=5, idleReplicaCount=7, triggers=[CRON | {"useCachedMetrics": True}])
     assert len(found) == 3
+
+
+def test_a_scaled_job_has_no_metric_types() -> None:
+    jobs = {"jobTargetRef": {"template": {}}, "triggers": [CRON, CRON | {"metricType": "Value"}]}
+    assert job_problems(ScaledJobSpec.model_validate(jobs)) == [
+        "spec.triggers[1].metricType has no meaning in a ScaledJob; remove it"
+    ]
