@@ -70,6 +70,7 @@ class Reason:
     NOT_ACTIVE: Final = "ScalerNotActive"
     COOLDOWN: Final = "ScalerCooldown"
     UNKNOWN: Final = "UnknownState"
+    FALLBACK: Final = "FallbackExists"
     NO_FALLBACK: Final = "NoFallbackFound"
     UNPAUSED: Final = "ScaledObjectUnpaused"
     JOB_PAUSED: Final = "ScaledJobPaused"
