@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from keda_py.decide.combine import TriggerState
+from keda_py.decide.pause import NOTHING, Asked
 from keda_py.decide.scale import Wakefulness
 from keda_py.engine.registry import Registry
 from keda_py.engine.resolver import Described, Resolver
@@ -35,6 +36,8 @@ class Live:
     seen_before: datetime | None = None
     """When a trigger that has been replaced since was last read and found active."""
     memory: Wakefulness | None = None
+    asked: Asked = NOTHING
+    """What its annotations ask for."""
     errors: int = 0
     reconcile_seconds: float = 0.0
 
