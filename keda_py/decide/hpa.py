@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from keda_py.api.scaled_object import ScaledObject
 from keda_py.decide.pause import Asked
-from keda_py.naming import API_VERSION, MANAGED_BY, Annotation, Label, indexed, label_value
+from keda_py.naming import API_VERSION, MANAGED_BY, Annotation, Label, indexed, label_value, normalize
 from keda_py.quantity import parse
 from keda_py.scaler import ExternalSpec, MetricSpec, ResourceSpec, Target
 
 _QUANTITIES: Final = frozenset({"value", "averageValue", "tolerance"})
+RESOURCES: Final = frozenset({"cpu", "memory"})
 _DISABLED: Final = "Disabled"
 
 
@@ -139,6 +140,23 @@ def kept_metrics(found: dict[str, Any] | None, index: int) -> list[dict[str, Any
         for metric in metrics
         if metric["type"] == "External" and metric["external"]["metric"]["name"].startswith(prefix)
     ]
+
+
+def can_stand_in(trigger_type: str) -> bool:
+    """Whether something can stand in for a trigger that never could be built: not for what the HPA reads itself."""
+    return trigger_type not in RESOURCES
+
+
+def stand_in(index: int, trigger_type: str, owner: str) -> dict[str, Any]:
+    """Return a metric in place of those of a trigger that never could be built: so many replicas as its value says."""
+    return _metric(index, ExternalSpec(normalize(trigger_type), Target("AverageValue", "1")), owner)
+
+
+def target_of_metric(metric: dict[str, Any]) -> tuple[str, Target]:
+    """Return name and target of an external metric of an HPA."""
+    external = metric["external"]
+    kind, target = external["target"]["type"], external["target"]
+    return external["metric"]["name"], Target(kind, str(target["averageValue" if kind == "AverageValue" else "value"]))
 
 
 def resource_names(specs: Iterable[tuple[int, MetricSpec]]) -> list[str]:

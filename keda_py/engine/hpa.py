@@ -44,7 +44,7 @@ class HpaKeeper:
             wanted = hpa.build(
                 scaled_object,
                 specs_of(live),
-                kept=[metric for trigger in live.broken() for metric in hpa.kept_metrics(found, trigger.index)],
+                kept=[metric for trigger in live.broken() for metric in trigger.kept],
                 target=hpa.ScaleTarget(target.api_version, target.kind, target.name),
                 version=__version__,
             )

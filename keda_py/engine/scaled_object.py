@@ -19,14 +19,15 @@ import structlog
 
 from keda_py.api.meta import ManifestError
 from keda_py.api.scaled_object import ScaledObject
-from keda_py.decide import pause, report, status, validate
+from keda_py.decide import fallback, pause, report, status, validate
 from keda_py.decide.combine import Combined, combine
 from keda_py.decide.hpa import resource_names
 from keda_py.decide.pause import Asked
 from keda_py.decide.scale import Decision, Limits, Situation, Wakefulness, Why, decide, remember
 from keda_py.decide.status import Condition
+from keda_py.engine import health
 from keda_py.engine.cluster import Cluster
-from keda_py.engine.deletion import Deletion
+from keda_py.engine.finalizer import Finalizer
 from keda_py.engine.hpa import HpaKeeper, specs_of
 from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.reporter import Reporter
@@ -34,8 +35,8 @@ from keda_py.engine.scalable import of_scaled_object
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets, target_of
 from keda_py.kube.client import ApiError
 from keda_py.kube.recorder import Recorder
-from keda_py.naming import FINALIZER, EventReason, Label, Reason
 from keda_py.naming import Condition as Type
+from keda_py.naming import EventReason, Reason
 from keda_py.runtime.clock import Now
 from keda_py.runtime.queue import WorkQueue
 
@@ -87,7 +88,8 @@ class ScaledObjects:
         self._recorder = recorder
         self._now = now
         self._owns = owns
-        self._deletion = Deletion(cluster, targets, recorder)
+        self._finalizer = Finalizer(cluster, targets, reporter=reporter, recorder=recorder)
+        cluster.scaled_objects.on_change(self._learn)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done for an object now; return in how many seconds to look again, None for never."""
@@ -97,7 +99,7 @@ class ScaledObjects:
             self._builder.forget(key)
             return None
         if raw["metadata"].get("deletionTimestamp"):
-            if self._owns(key) and await self._deletion.finish(key, raw):
+            if self._owns(key) and await self._finalizer.finalize(key, raw):
                 self._builder.forget(key)
             return None
         live = self._remembered(raw)
@@ -122,22 +124,31 @@ class ScaledObjects:
             live = self._remembered(raw)
             # Another daemon may have led since: the status knows, what this one remembers of its last term does not.
             live.memory = None
+            health.learn(live, _health(raw))
             with suppress(UnusableError):
-                self._read(key, self._parsed(raw, live), live)
+                self._read(raw, self._parsed(raw, live), live)
 
     def _remembered(self, raw: dict[str, Any]) -> Live:
         live = self._builder.remembered(raw)
         live.asked = Asked.of(raw["metadata"].get("annotations"))
         return live
 
-    def _read(self, key: Key, scaled_object: ScaledObject, live: Live) -> None:
+    def _learn(self, key: Key, _: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        """Take over what another process counts, which acts on an object: it is answered for as there."""
+        if new is not None and not self._owns(key):
+            health.learn(self._builder.remembered(new), _health(new))
+
+    def _read(self, raw: dict[str, Any], scaled_object: ScaledObject, live: Live) -> None:
         """Have the triggers of the spec, and those of our own objects polled; none of an object that is paused."""
         if live.asked.stopped:
             live.close()
             # What happens meanwhile nobody sees: afterwards it is as after a start.
             live.memory = None
             return
+        key = (scaled_object.metadata.namespace, scaled_object.metadata.name)
         self._builder.update(live, of_scaled_object(scaled_object), lambda news: self._heard(key, news=news))
+        found = self._cluster.hpas.get((key[0], scaled_object.hpa_name))
+        health.follow(live, scaled_object, _health(raw), found=found, targets=self._targets, now=self._now)
         for trigger in live.working():
             if self._owns(key):
                 trigger.start()
@@ -146,7 +157,7 @@ class ScaledObjects:
 
     async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
         scaled_object = self._parsed(raw, live)
-        self._read(key, scaled_object, live)
+        self._read(raw, scaled_object, live)
         if not self._owns(key):
             return None
         if live.asked.stopped:
@@ -196,9 +207,9 @@ class ScaledObjects:
     async def _scale(self, this: _Pass) -> float:
         wanted = dict(this.raw.get("status") or {})
         wanted.pop("pausedReplicaCount", None)
-        await self._ensure_metadata(this)
-        await self._record_original(this)
+        await self._adopt(this)
         hpa_problem = await self._hpas.ensure(this.scaled_object, this.raw, this.live, this.target)
+        next_failure = health.count_broken(this.live, this.scaled_object.spec.polling_interval.total_seconds())
         combined = combine(this.live.states(), forced=this.live.asked.forced)
         this.live.memory = memory = self._remember(this, combined)
         decision = self._decide(this, combined, memory)
@@ -214,7 +225,8 @@ class ScaledObjects:
             self._hpas.health(this.scaled_object),
         ]
         await self._write(this.raw, this.live, wanted, [change for change in changes if change is not None])
-        return self._again(this, decision)
+        again = self._again(this, decision)
+        return again if next_failure is None else min(again, next_failure)
 
     def _remember(self, this: _Pass, combined: Combined) -> Wakefulness:
         persisted = this.raw.get("status") or {}
@@ -279,8 +291,7 @@ class ScaledObjects:
             raise UnusableError(asked.problem)
         if asked.replicas is not None and (raw.get("status") or {}).get("pausedReplicaCount") != asked.replicas:
             this = await self._observed(key, raw, scaled_object, live=live)
-            await self._ensure_metadata(this)
-            await self._record_original(this)
+            await self._adopt(this)
             if this.scale.replicas != asked.replicas:
                 await self._targets.set(this.target, this.scale, asked.replicas)
                 before, why = this.scale.replicas, Why.PAUSED.value
@@ -303,28 +314,13 @@ class ScaledObjects:
             seconds = max(seconds, RESYNC_SECONDS)
         return seconds if decision.again is None else min(seconds, decision.again.total_seconds())
 
-    # --- metadata and status ----------------------------------------------------------------------------------------
+    # --- status -------------------------------------------------------------------------------------------------------
 
-    async def _ensure_metadata(self, this: _Pass) -> None:
-        """Put our label on the object, and the finalizer if its deletion needs work."""
-        metadata = this.raw["metadata"]
-        patch: dict[str, Any] = {}
-        if (metadata.get("labels") or {}).get(Label.OWNER) != metadata["name"]:
-            patch["labels"] = {Label.OWNER: metadata["name"]}
-        finalizers = metadata.get("finalizers") or []
-        if this.scaled_object.spec.restores and FINALIZER not in finalizers:
-            patch |= {"finalizers": [*finalizers, FINALIZER], "resourceVersion": metadata["resourceVersion"]}
-        if patch:
-            this.raw = await self._cluster.patch_scaled_object(this.key, {"metadata": patch})
+    async def _adopt(self, this: _Pass) -> None:
+        adopted = await self._finalizer.adopt(this.raw, this.scaled_object, this.scale)
+        if adopted is not this.raw:
             # The HPA copies the labels: it is made of the object as it is now, not as it was.
-            this.scaled_object = ScaledObject.parse(this.raw)
-
-    async def _record_original(self, this: _Pass) -> None:
-        """Write down what the target is to get back, before we or its HPA change it: we may not live to do it later."""
-        persisted = this.raw.get("status") or {}
-        if this.scaled_object.spec.restores and "originalReplicaCount" not in persisted:
-            await self._reporter.patch_status(this.raw, {"originalReplicaCount": this.scale.replicas})
-            this.raw = {**this.raw, "status": {**persisted, "originalReplicaCount": this.scale.replicas}}
+            this.raw, this.scaled_object = adopted, ScaledObject.parse(adopted)
 
     def _describe(self, this: _Pass, wanted: dict[str, Any], combined: Combined) -> None:
         """Fill in what the status says besides conditions."""
@@ -349,14 +345,17 @@ class ScaledObjects:
         wanted.setdefault("originalReplicaCount", this.scale.replicas)
         if (hpa_name := self._hpas.name_in_use(this.scaled_object)) is not None:
             wanted["hpaName"] = hpa_name
-        if not combined.pending and not combined.failures:
+        wanted["health"] = health.entries(this.live, _health(this.raw))
+        if not wanted["health"]:
+            del wanted["health"]
+        if not combined.pending and len(combined.failures) == len(combined.replaced):
             wanted["triggersActivity"] = status.triggers_activity(names, combined.active_metrics)
 
     async def _write(
         self, raw: dict[str, Any], live: Live, wanted: dict[str, Any], changes: Sequence[Condition]
     ) -> None:
         changes = [
-            Condition(Type.FALLBACK, "False", Reason.NO_FALLBACK, "No fallbacks are active on this scaled object"),
+            fallback.condition(None if live.stand_in is None else live.stand_in.policy, live.failed_enough()),
             pause.condition(live.asked),
             *changes,
         ]
@@ -371,3 +370,7 @@ class ScaledObjects:
             return None
         await self._write(raw, live, dict(raw.get("status") or {}), report.unusable(problem))
         return 30.0
+
+
+def _health(raw: dict[str, Any]) -> dict[str, Any]:
+    return (raw.get("status") or {}).get("health") or {}
