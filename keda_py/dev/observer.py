@@ -34,9 +34,10 @@ def _scaled(api: Api, raw: Object, live: Mapping[Key, Live], now: datetime) -> S
     metadata = raw["metadata"]
     key = (metadata["namespace"], metadata["name"])
     conditions = (raw.get("status") or {}).get("conditions")
-    ready, active = find(conditions, Condition.READY), find(conditions, Condition.ACTIVE)
+    ready, active, paused = (find(conditions, kind) for kind in (Condition.READY, Condition.ACTIVE, Condition.PAUSED))
     problem = ready.message if ready is not None and ready.status != "True" else ""
-    state = active.message if active is not None else ""
+    said = paused if paused is not None and paused.status == "True" else active
+    state = said.message if said is not None else ""
     known = live.get(key)
     triggers = tuple(_trigger(one) for one in known.triggers) if known is not None else ()
     try:

@@ -110,6 +110,8 @@ class Telemetry(Collector):
                 if (reading := outcome.readings.get(metric)) is not None:
                     value.add_metric(labels, reading.value)
                     active.add_metric(labels, float(reading.active))
+                elif trigger.tally.full:
+                    active.add_metric(labels, 1.0)
             _count_empty(empty, (namespace, name, kind), trigger)
         yield from (value, latency, active, errors, empty)
 
