@@ -16,7 +16,7 @@ What is not known has no value here either: then the HPA gets none, and holds.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,11 +95,6 @@ def condition(wanted: Policy | None, failing: Sequence[str]) -> Condition:
         return Condition(Type.FALLBACK, "False", Reason.NO_FALLBACK, "No fallbacks are active on this scaled object")
     about = f"failed more than {wanted.threshold} times in a row, spec.fallback stands in ({wanted.behavior})"
     return Condition(Type.FALLBACK, "True", Reason.FALLBACK, f"{', '.join(failing)}: {about}")
-
-
-def exceeded(wanted: Policy, entries: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a metric has failed often enough, by the entries of ``status.health``."""
-    return any((failures(entry) or 0) >= wanted.enough for entry in entries)
 
 
 # --- the value ------------------------------------------------------------------------------------------------------

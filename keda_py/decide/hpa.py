@@ -15,7 +15,7 @@ from keda_py.quantity import parse
 from keda_py.scaler import ExternalSpec, MetricSpec, ResourceSpec, Target
 
 _QUANTITIES: Final = frozenset({"value", "averageValue", "tolerance"})
-RESOURCES: Final = frozenset({"cpu", "memory"})
+_RESOURCES: Final = frozenset({"cpu", "memory"})
 _DISABLED: Final = "Disabled"
 
 
@@ -144,7 +144,7 @@ def kept_metrics(found: dict[str, Any] | None, index: int) -> list[dict[str, Any
 
 def can_stand_in(trigger_type: str) -> bool:
     """Whether something can stand in for a trigger that never could be built: not for what the HPA reads itself."""
-    return trigger_type not in RESOURCES
+    return trigger_type not in _RESOURCES
 
 
 def stand_in(index: int, trigger_type: str, owner: str) -> dict[str, Any]:

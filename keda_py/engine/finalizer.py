@@ -31,12 +31,7 @@ class Finalizer:
     async def adopt(self, raw: dict[str, Any], scaled_object: ScaledObject, scale: Scale) -> dict[str, Any]:
         """Put our label on an object, and if its deletion needs work the finalizer; write down what that needs."""
         raw = await self._ensure_metadata(raw, scaled_object)
-        persisted = raw.get("status") or {}
-        if not scaled_object.spec.restores or "originalReplicaCount" in persisted:
-            return raw
-        original = {"originalReplicaCount": scale.replicas}
-        await self._reporter.patch_status(raw, original)
-        return {**raw, "status": {**persisted, **original}}
+        return await self._record_original(raw, scaled_object, scale)
 
     async def _ensure_metadata(self, raw: dict[str, Any], scaled_object: ScaledObject) -> dict[str, Any]:
         metadata = raw["metadata"]
@@ -50,6 +45,14 @@ class Finalizer:
             return raw
         key = (metadata["namespace"], metadata["name"])
         return await self._cluster.patch_scaled_object(key, {"metadata": patch})
+
+    async def _record_original(self, raw: dict[str, Any], scaled_object: ScaledObject, scale: Scale) -> dict[str, Any]:
+        persisted = raw.get("status") or {}
+        if not scaled_object.spec.restores or "originalReplicaCount" in persisted:
+            return raw
+        original = {"originalReplicaCount": scale.replicas}
+        await self._reporter.patch_status(raw, original)
+        return {**raw, "status": {**persisted, **original}}
 
     async def finalize(self, key: Key, raw: dict[str, Any]) -> bool:
         """Give the target its replicas back, and let the object go; return whether there was anything to do."""

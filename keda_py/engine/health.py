@@ -17,7 +17,13 @@ _EARLY: Final = 0.001
 
 
 def follow(
-    live: Live, scaled_object: ScaledObject, told: Mapping[str, Any], *, found: Any, targets: Targets, now: Now
+    live: Live,
+    scaled_object: ScaledObject,
+    told: Mapping[str, Any],
+    *,
+    found: dict[str, Any] | None,
+    targets: Targets,
+    now: Now,
 ) -> None:
     """Have failures counted as the spec says, going on from where ``status.health`` has `told` they are.
 

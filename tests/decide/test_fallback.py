@@ -63,7 +63,7 @@ def answered(row: Row) -> tuple[Row, Policy | None]:
     count = (fallback.failures(known.get("s0-metric")) or 0) + 1 if failed else 0
     entry = fallback.health(known.get("s0-metric"), count, wanted)
     known["s0-metric"] = entry
-    over = fallback.exceeded(wanted, known.values())
+    over = any((fallback.failures(one) or 0) >= wanted.enough for one in known.values())
     result |= {"health": known, "fallbackCondition": fallback.condition(wanted, ["x"] if over else []).status}
     if failed and count >= wanted.enough:
         missing = given["targetMissing"]

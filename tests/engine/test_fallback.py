@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 
+from keda_py.decide.status import parse_time
 from keda_py.engine.metrics import MetricUnavailableError, read_metric
 from keda_py.scaler import ExternalSpec, Metadata, MetricSpec, Reading, Scaler, ScalerError
 from keda_py.settings import Leadership
@@ -98,6 +100,18 @@ async def test_it_ends_by_itself_and_then_the_cooldown_begins(world: World) -> N
         assert world.replicas == 1
         await asyncio.sleep(45)
         assert (world.replicas, world.condition("Ready")[0]) == (0, "True")
+
+
+@pytest.mark.parametrize("seconds", [600, 640, 680])
+async def test_it_counts_as_active_up_to_the_last_failure(world: World, seconds: float) -> None:
+    world.deploy(3)
+    world.pods.count = DOWN
+    world.apply(fallback=policy(threshold=0))
+    async with world.daemon():
+        await asyncio.sleep(seconds)
+        world.pods.count = 0
+        await until(lambda: says(world, "False"), 31)
+        assert world.time() - parse_time(world.status()["lastActiveTime"]) < timedelta(seconds=32)
 
 
 async def test_what_does_not_change_is_not_written(world: World) -> None:
@@ -374,6 +388,12 @@ async def test_a_metric_compared_as_a_whole_is_divided_by_the_pods_that_are_read
         await asyncio.sleep(60)
         value = await read_metric(world.daemon.live, SPACE, "app", "s0-queue")
         assert value.value == "5", "6 replicas of 6: as many as there are to be"
+        pods = f"/api/v1/namespaces/{SPACE}/pods"
+        name = world.do("GET", pods)["items"][0]["metadata"]["name"]
+        unready = {"conditions": [{"type": "Ready", "status": "False"}]}
+        world.do("PATCH", f"{pods}/{name}/status", {"status": unready})
+        value = await read_metric(world.daemon.live, SPACE, "app", "s0-queue")
+        assert value.value == "6", "6 replicas of 5"
         Queue.value = 5.0 / 3
         await until(lambda: world.replicas("app") < 6, 900)
 
@@ -392,9 +412,9 @@ async def test_who_does_not_lead_answers_as_who_does() -> None:
     world = Daemons()
     async with world.running(), world.and_another() as standby:
         world.deploy("app")
-        world.scale("app", {"type": "queue", "metadata": {}}, fallback=policy(6, 2))
+        world.scale("app", {"type": "queue", "metadata": {}}, fallback=policy(6, 5))
         await until(lambda: "health" in world.status("app"), 60)
-        await until(lambda: world.status("app")["health"]["s0-queue"]["numberOfFailures"] == 3, 120)
+        await until(lambda: world.status("app")["health"]["s0-queue"]["numberOfFailures"] == 6, 200)
         assert world.daemon.acts is not standby.acts
         await asyncio.sleep(1)
         for daemon in (world.daemon, standby):

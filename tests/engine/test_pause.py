@@ -115,8 +115,10 @@ async def test_paused_at_a_count_it_is_set_once(world: World) -> None:
         annotate(world)
         await asyncio.sleep(1)
         assert (world.replicas, world.condition("Paused")[0]) == (1, "False")
-        annotate(world, paused_replicas="0")
-        await asyncio.sleep(1)
+        for replicas, annotations in [(0, {"paused_replicas": "0"}), (1, {}), (0, {"paused_replicas": "0"})]:
+            annotate(world, **annotations)
+            await asyncio.sleep(1)
+            assert world.replicas == replicas
         world.api.delete(f"{SO}/app")
         await asyncio.sleep(1)
         assert f"{SO}/app" not in world.api.objects

@@ -15,6 +15,7 @@ from typing import Any, Final
 from keda_py.daemon import Daemon
 from keda_py.decide.combine import Activity
 from keda_py.engine import hpa, scaled_object
+from keda_py.engine.finalizer import Finalizer
 from keda_py.engine.live import Live
 from keda_py.engine.scaled_object import ScaledObjects
 from keda_py.engine.target import Targets
@@ -61,8 +62,8 @@ def _skips_the_cooldown(decide: Any) -> Any:
 
 
 def _takes_unknown_for_zero(combine: Any) -> Any:
-    def careless(states: Any) -> Any:
-        combined = combine(states)
+    def careless(states: Any, **rest: Any) -> Any:
+        combined = combine(states, **rest)
         return replace(combined, activity=Activity.INACTIVE) if combined.activity is Activity.UNKNOWN else combined
 
     return careless
@@ -166,15 +167,15 @@ def _calls_the_unknown_inactive(write: Any) -> Any:
 
 
 def _restores_nothing(_: Any) -> Any:
-    async def nothing(objects: Any, raw: Any) -> None:
+    async def nothing(finalizer: Any, raw: Any) -> None:
         return None
 
     return nothing
 
 
 def _records_the_original_late(_: Any) -> Any:
-    async def later(objects: Any, this: Any) -> None:
-        return None
+    async def later(finalizer: Any, raw: Any, *rest: Any) -> Any:
+        return raw
 
     return later
 
@@ -209,6 +210,6 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "ignores-conflicts": Mutation(Targets, "set", _ignores_conflicts, ("bounds", "activation")),
     "keeps-the-old-hpa": Mutation(hpa.hpa, "differs", _keeps_the_old_hpa, ("bounds",)),
     "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("converged", "prompt", "steady")),
-    "restores-nothing": Mutation(ScaledObjects, "_restore", _restores_nothing, ("restored",)),
-    "records-the-original-late": Mutation(ScaledObjects, "_record_original", _records_the_original_late, ("restored",)),
+    "restores-nothing": Mutation(Finalizer, "_restore", _restores_nothing, ("restored",)),
+    "records-the-original-late": Mutation(Finalizer, "_record_original", _records_the_original_late, ("restored",)),
 }
