@@ -262,15 +262,7 @@ class ScaledObjects:
                 verb = "scale" if up else "deactivate"
                 self._recorder.warning(this.raw, reason, f"Failed to {verb} {kind} from {before} to {after}")
             raise
-        log.info(
-            "scaled",
-            object="/".join(this.key),
-            target=f"{this.target.kind}/{this.target.name}",
-            before=before,
-            after=after,
-            why=decision.why.value,
-            triggers=list(combined.active_metrics),
-        )
+        _log(this, after, why=decision.why, triggers=combined.active_metrics)
         if up:
             cause = f"triggered by {';'.join(combined.active_metrics)}"
             if decision.why is Why.FORCED:
@@ -294,8 +286,7 @@ class ScaledObjects:
             await self._adopt(this)
             if this.scale.replicas != asked.replicas:
                 await self._targets.set(this.target, this.scale, asked.replicas)
-                before, why = this.scale.replicas, Why.PAUSED.value
-                log.info("scaled", object="/".join(key), before=before, after=asked.replicas, why=why)
+                _log(this, asked.replicas, why=Why.PAUSED)
             raw = this.raw
         wanted = dict(raw.get("status") or {})
         wanted.pop("pausedReplicaCount", None)
@@ -363,6 +354,7 @@ class ScaledObjects:
         await self._reporter.write(raw, wanted, changes, last_active=last_active)
         for reason, note in report.turns((raw.get("status") or {}).get("conditions"), changes):
             self._recorder.normal(raw, reason, note)
+            log.info(note, object=f"{raw['metadata']['namespace']}/{raw['metadata']['name']}")
 
     async def _report_unusable(self, raw: dict[str, Any], live: Live, problem: str) -> float | None:
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
@@ -370,6 +362,19 @@ class ScaledObjects:
             return None
         await self._write(raw, live, dict(raw.get("status") or {}), report.unusable(problem))
         return 30.0
+
+
+def _log(this: _Pass, after: int, *, why: Why, triggers: Sequence[str] = ()) -> None:
+    target = f"{this.target.kind}/{this.target.name}"
+    log.info(
+        "scaled",
+        object="/".join(this.key),
+        target=target,
+        before=this.scale.replicas,
+        after=after,
+        why=why.value,
+        triggers=list(triggers),
+    )
 
 
 def _health(raw: dict[str, Any]) -> dict[str, Any]:
