@@ -28,26 +28,33 @@ def nothing_is_left(process: subprocess.Popen[bytes]) -> None:
     assert not [command for command in commands if any(mark in command for mark in marks)]
 
 
-def test_it_shows_the_main_job_and_ends_by_itself(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    process = demo(log, FOR="35s")
-    assert process.wait(200) == 0, log.read_text()
-    shown = log.read_text()
-    assert "keda-py: Deployment/order-worker 0 -> 1, because triggers are active (s0-prometheus)" in shown
-    assert "order-worker: ###  3 replicas" in shown
-    assert shown.rstrip().endswith("time is over")
-    nothing_is_left(process)
+MAIN_JOB = (
+    "keda-py: Deployment/order-worker 0 -> 1, because triggers are active (s0-prometheus)",
+    "order-worker: ###  3 replicas",
+)
 
 
-@pytest.mark.parametrize("moment", ["starting keda-py", "orders waiting"])
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
-    log = tmp_path / "log"
-    process = demo(log)
-    until = time.monotonic() + 150
-    while moment not in log.read_text():
+def until_it_says(log: Path, process: subprocess.Popen[bytes], *expected: str) -> None:
+    until = time.monotonic() + 180
+    while not all(text in log.read_text() for text in expected):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.1)
+
+
+def test_it_ends_by_itself(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = demo(log, FOR="2s")
+    assert process.wait(200) == 0, log.read_text()
+    assert log.read_text().rstrip().endswith("time is over")
+    nothing_is_left(process)
+
+
+@pytest.mark.parametrize("moment", [("starting keda-py",), MAIN_JOB])
+def test_it_shows_the_main_job_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path, moment: tuple[str, ...]) -> None:
+    log = tmp_path / "log"
+    process = demo(log)
+    until_it_says(log, process, *moment)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0, log.read_text()
     assert "nothing is left behind" in log.read_text()
