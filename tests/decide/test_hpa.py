@@ -9,7 +9,17 @@ from typing import Any, Final
 import pytest
 
 from keda_py.api.scaled_object import ScaledObject
-from keda_py.decide.hpa import HpaError, ScaleTarget, build, differs, kept_metrics, resource_names
+from keda_py.decide.hpa import (
+    HpaError,
+    ScaleTarget,
+    build,
+    can_stand_in,
+    differs,
+    kept_metrics,
+    resource_names,
+    stand_in,
+    target_of_metric,
+)
 from keda_py.engine.registry import Registry
 from keda_py.naming import indexed
 from keda_py.quantity import parse
@@ -215,6 +225,21 @@ def test_a_trigger_that_cannot_be_built_keeps_its_place() -> None:
     (kept,) = kept_metrics(there, 1)
     assert kept["external"]["metric"]["name"] == indexed(1, "more")
     assert kept_metrics(None, 0) == []
+
+
+def test_what_stands_in_for_a_trigger_that_never_could_be_built_is_kept_as_any_other() -> None:
+    made = stand_in(3, "no/such", "app")
+    assert target_of_metric(made) == ("s3-no-such", Target("AverageValue", "1"))
+    hpa = wanted()
+    hpa["spec"]["metrics"].append(made)
+    assert kept_metrics(hpa, 3) == [made]
+    assert [can_stand_in(trigger_type) for trigger_type in ("kafka", "cpu", "memory")] == [True, False, False]
+
+
+@pytest.mark.parametrize("target", [Target("AverageValue", "5"), Target("Value", "500m")])
+def test_a_metric_says_what_it_is_compared_with(target: Target) -> None:
+    (metric,) = wanted((2, ExternalSpec("queue", target)))["spec"]["metrics"]
+    assert target_of_metric(metric) == ("s2-queue", target)
 
 
 def test_what_makes_no_hpa() -> None:
