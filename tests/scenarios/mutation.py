@@ -88,7 +88,7 @@ def _does_not_come_back(_: Any) -> Any:
 def _writes_the_status_twice(write: Any) -> Any:
     async def twice(objects: Any, raw: Any, live: Any, wanted: Any, changes: Any) -> None:
         await write(objects, raw, live, wanted, changes)
-        await objects._cluster.patch_status(raw, {"externalMetricNames": [str(objects._now())]})
+        await objects._reporter.patch_status(raw, {"externalMetricNames": [str(objects._now())]})
 
     return twice
 
