@@ -43,6 +43,10 @@ class Annotation:
     JOB_TARGET: Final = "scaledjob.keda.sh/job-target"
     """Ours: which jobTargetRef a Job was made of, as a digest."""
     PAUSED: Final = "autoscaling.keda.sh/paused"
+    PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"
+    PAUSED_SCALE_IN: Final = "autoscaling.keda.sh/paused-scale-in"
+    PAUSED_SCALE_OUT: Final = "autoscaling.keda.sh/paused-scale-out"
+    FORCE_ACTIVATION: Final = "autoscaling.keda.sh/force-activation"
     EKS_ROLE: Final = "eks.amazonaws.com/role-arn"
 
 
@@ -70,7 +74,9 @@ class Reason:
     NOT_ACTIVE: Final = "ScalerNotActive"
     COOLDOWN: Final = "ScalerCooldown"
     UNKNOWN: Final = "UnknownState"
+    FALLBACK: Final = "FallbackExists"
     NO_FALLBACK: Final = "NoFallbackFound"
+    PAUSED: Final = "ScaledObjectPaused"
     UNPAUSED: Final = "ScaledObjectUnpaused"
     JOB_PAUSED: Final = "ScaledJobPaused"
     JOB_UNPAUSED: Final = "ScaledJobUnpaused"
@@ -83,6 +89,10 @@ class EventReason:
     """Reasons of events, Normal unless said otherwise; those of Ready are told under the reason of the condition."""
 
     DELETED: Final = "ScaledObjectDeleted"  # Warning, as in KEDA
+    PAUSED: Final = "ScaledObjectPaused"
+    UNPAUSED: Final = "ScaledObjectUnpaused"
+    FALLBACK_ACTIVATED: Final = "ScaledObjectFallbackActivated"
+    FALLBACK_DEACTIVATED: Final = "ScaledObjectFallbackDeactivated"
     SCALERS_STARTED: Final = "KEDAScalersStarted"
     SCALER_FAILED: Final = "KEDAScalerFailed"  # Warning
     METRIC_SOURCE_FAILED: Final = "KEDAMetricSourceFailed"  # Warning

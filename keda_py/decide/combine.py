@@ -23,26 +23,34 @@ class TriggerState:
 
     `label`: how a person finds it, such as ``triggers[0] (kafka)``. `active`: by external metric name; None when it
     has not been read or could not be. `failure`: why not; None while the first read is under way. A trigger without
-    external metrics (cpu, memory) says nothing about activity and has an empty `active`.
+    external metrics (cpu, memory) says nothing about activity and has an empty `active`. `replaced`: it fails, and has
+    failed often enough for `spec.fallback` to stand in; then it counts as active.
     """
 
     label: str
     active: dict[str, bool] | None
     failure: str | None = None
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """All triggers of an object together; `failures` has a sentence for each trigger that fails."""
+    """All triggers of an object together; `failures` has a sentence for each trigger that fails.
+
+    `replaced`: the labels of those that `spec.fallback` stands in for. `forced`: it is active because an annotation
+    says so.
+    """
 
     activity: Activity
     active_metrics: tuple[str, ...]
     failures: tuple[str, ...]
     pending: bool
+    replaced: tuple[str, ...] = ()
+    forced: bool = False
 
 
-def combine(states: Iterable[TriggerState]) -> Combined:
-    """Return what the triggers say together.
+def combine(states: Iterable[TriggerState], *, forced: bool = False) -> Combined:
+    """Return what the triggers say together; `forced` makes it active whatever they say.
 
     One active trigger is enough to be active. To be inactive every trigger must have said so: with one that fails, or
     has not answered yet, it is unknown. Objects that only have cpu and memory triggers are always active.
@@ -52,10 +60,11 @@ def combine(states: Iterable[TriggerState]) -> Combined:
     failures = tuple(f"{state.label}: {state.failure}" for state in known if state.failure is not None)
     pending = any(state.active is None and state.failure is None for state in known)
     only_resources = bool(known) and all(state.active == {} for state in known)
-    if active or only_resources:
+    replaced = tuple(state.label for state in known if state.replaced)
+    if active or only_resources or replaced or forced:
         activity = Activity.ACTIVE
     elif failures or pending or not known:
         activity = Activity.UNKNOWN
     else:
         activity = Activity.INACTIVE
-    return Combined(activity, active, failures, pending)
+    return Combined(activity, active, failures, pending, replaced, forced)

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from keda_py.api.scaled_object import ScaledObject
-from keda_py.naming import API_VERSION, MANAGED_BY, Annotation, Label, indexed, label_value
+from keda_py.decide.pause import Asked
+from keda_py.naming import API_VERSION, MANAGED_BY, Annotation, Label, indexed, label_value, normalize
 from keda_py.quantity import parse
 from keda_py.scaler import ExternalSpec, MetricSpec, ResourceSpec, Target
 
 _QUANTITIES: Final = frozenset({"value", "averageValue", "tolerance"})
+_RESOURCES: Final = frozenset({"cpu", "memory"})
+_DISABLED: Final = "Disabled"
 
 
 class HpaError(Exception):
@@ -65,9 +68,20 @@ def build(
             "maxReplicas": spec.max_replicas,
             # Stable: within a type the order is that of the triggers.
             "metrics": sorted(metrics, key=lambda metric: str(metric["type"])),
-            **({"behavior": spec.hpa_config.behavior} if spec.hpa_config.behavior is not None else {}),
+            **({} if (behavior := _behavior(scaled_object)) is None else {"behavior": behavior}),
         },
     }
+
+
+def _behavior(scaled_object: ScaledObject) -> dict[str, Any] | None:
+    """Return how fast to scale: as the manifest says, and not at all in a direction that is paused."""
+    given = scaled_object.spec.hpa_config.behavior
+    asked = Asked.of(scaled_object.metadata.annotations)
+    off = {name: paused for name, paused in (("scaleDown", asked.scale_in), ("scaleUp", asked.scale_out)) if paused}
+    if not off:
+        return given
+    given = given or {}
+    return given | {name: {**(given.get(name) or {}), "selectPolicy": _DISABLED} for name in off}
 
 
 def _labels(scaled_object: ScaledObject, version: str) -> dict[str, str]:
@@ -128,6 +142,23 @@ def kept_metrics(found: dict[str, Any] | None, index: int) -> list[dict[str, Any
     ]
 
 
+def can_stand_in(trigger_type: str) -> bool:
+    """Whether something can stand in for a trigger that never could be built: not for what the HPA reads itself."""
+    return trigger_type not in _RESOURCES
+
+
+def stand_in(index: int, trigger_type: str, owner: str) -> dict[str, Any]:
+    """Return a metric in place of those of a trigger that never could be built: so many replicas as its value says."""
+    return _metric(index, ExternalSpec(normalize(trigger_type), Target("AverageValue", "1")), owner)
+
+
+def target_of_metric(metric: dict[str, Any]) -> tuple[str, Target]:
+    """Return name and target of an external metric of an HPA."""
+    external = metric["external"]
+    kind, target = external["target"]["type"], external["target"]
+    return external["metric"]["name"], Target(kind, str(target["averageValue" if kind == "AverageValue" else "value"]))
+
+
 def resource_names(specs: Iterable[tuple[int, MetricSpec]]) -> list[str]:
     """Return the resources that the HPA watches itself, for the status."""
     return [spec.resource for _, spec in specs if isinstance(spec, ResourceSpec) and spec.container is None]
@@ -146,11 +177,23 @@ def differs(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any] | N
     if metadata:
         patch["metadata"] = metadata
     spec = {name: value for name, value in wanted["spec"].items() if not _covers(found["spec"].get(name), value)}
-    if "behavior" not in wanted["spec"] and found["spec"].get("behavior"):
-        spec["behavior"] = None
+    if "behavior" not in wanted["spec"]:
+        if found["spec"].get("behavior"):
+            spec["behavior"] = None
+    elif enabled := _enabled(wanted["spec"]["behavior"], found["spec"].get("behavior") or {}):
+        spec["behavior"] = spec.get("behavior", {}) | enabled
     if spec:
         patch["spec"] = spec
     return patch or None
+
+
+def _enabled(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Return the directions that are switched off and should not be: a merge leaves alone what it does not name."""
+    return {
+        name: (wanted.get(name) or {}) | {"selectPolicy": None}
+        for name in ("scaleDown", "scaleUp")
+        if (found.get(name) or {}).get("selectPolicy") == _DISABLED and "selectPolicy" not in (wanted.get(name) or {})
+    }
 
 
 def _missing(wanted: dict[str, str], found: dict[str, str]) -> dict[str, str]:

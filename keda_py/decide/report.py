@@ -4,15 +4,15 @@ Reasons are KEDA's (KEDA apis/keda/v1alpha1/condition_types.go); the sentences a
 sentence holds a value or a time that changes by itself, so that a steady object is never written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from keda_py.decide.combine import Activity, Combined
 from keda_py.decide.scale import Why
-from keda_py.decide.status import Condition
+from keda_py.decide.status import Condition, find
 from keda_py.naming import Condition as Type
-from keda_py.naming import Reason
+from keda_py.naming import EventReason, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def ready(broken: Sequence[str], combined: Combined, wording: Wording = SCALED_O
     if broken:
         return Condition(Type.READY, "False", wording.check_failed, "; ".join(broken))
     if combined.failures and combined.activity is Activity.ACTIVE:
-        return Condition(Type.READY, "Unknown", Reason.PARTIAL_TRIGGER_ERROR, _failing(combined, "the others decide"))
+        return Condition(Type.READY, "Unknown", Reason.PARTIAL_TRIGGER_ERROR, _failing(combined, _instead(combined)))
     if combined.failures:
         return Condition(Type.READY, "False", Reason.TRIGGER_ERROR, _failing(combined, wording.held))
     if combined.pending:
@@ -47,6 +47,12 @@ def ready(broken: Sequence[str], combined: Combined, wording: Wording = SCALED_O
     )
 
 
+def _instead(combined: Combined) -> str:
+    if combined.replaced:
+        return "spec.fallback stands in"
+    return "activation is forced by annotation" if combined.forced else "the others decide"
+
+
 def _failing(combined: Combined, effect: str) -> str:
     return f"{'; '.join(combined.failures)} ({effect})"
 
@@ -54,7 +60,8 @@ def _failing(combined: Combined, effect: str) -> str:
 def active(combined: Combined, why: Why | None = None, wording: Wording = SCALED_OBJECT) -> Condition | None:
     """Return the Active condition; None while the first reading is under way."""
     if combined.activity is Activity.ACTIVE:
-        return Condition(Type.ACTIVE, "True", Reason.ACTIVE, "triggers are active")
+        cause = "activation is forced by annotation" if combined.forced else "triggers are active"
+        return Condition(Type.ACTIVE, "True", Reason.ACTIVE, cause)
     if why is Why.COOLING:
         return Condition(Type.ACTIVE, "False", Reason.COOLDOWN, "triggers are not active, cooling down")
     if combined.activity is Activity.INACTIVE:
@@ -70,3 +77,20 @@ def unusable(problem: str, wording: Wording = SCALED_OBJECT) -> list[Condition]:
         Condition(Type.READY, "False", wording.check_failed, problem),
         Condition(Type.ACTIVE, "Unknown", Reason.UNKNOWN, f"the {wording.kind} cannot be worked on, see Ready"),
     ]
+
+
+_TURNS: Final = {
+    (Type.FALLBACK, True): (EventReason.FALLBACK_ACTIVATED, "ScaledObject fallback is active"),
+    (Type.FALLBACK, False): (EventReason.FALLBACK_DEACTIVATED, "ScaledObject fallback is no longer active"),
+    (Type.PAUSED, True): (EventReason.PAUSED, "ScaledObject is paused"),
+    (Type.PAUSED, False): (EventReason.UNPAUSED, "ScaledObject is not paused any more"),
+}
+
+
+def turns(before: Sequence[dict[str, Any]] | None, changes: Sequence[Condition]) -> Iterator[tuple[str, str]]:
+    """Yield reason and note of an event for each fallback or pause that began or ended, as conditions changed."""
+    for change in changes:
+        old = find(before, change.type)
+        now, was = change.status == "True", old is not None and old.status == "True"
+        if now is not was and (change.type, now) in _TURNS:
+            yield _TURNS[change.type, now]

@@ -11,6 +11,9 @@ The rules are those of KEDA's pkg/scaling/executor/scale_scaledobjects.go (Reque
     inactive  | otherwise                         | nothing to do
     unknown   | any                               | hold
 
+A direction that annotations pause is not taken; only below the minimum an inactive target is raised to it even so, as
+KEDA does.
+
 The cooldown counts from the last moment at which a trigger was active, or may have been: `last_active` carries the
 clock on while triggers that were active cannot be read, so an outage is never taken for idleness.
 """
@@ -21,6 +24,7 @@ from enum import Enum
 from typing import Final
 
 from keda_py.decide.combine import Activity
+from keda_py.decide.pause import NOTHING, Asked
 
 _TICK: Final = timedelta(milliseconds=1)
 
@@ -44,6 +48,7 @@ class Situation:
     limits: Limits
     created: datetime
     last_active: datetime | None
+    asked: Asked = NOTHING
 
 
 class Why(Enum):
@@ -56,6 +61,8 @@ class Why(Enum):
     RAISE = "below the minimum"
     REST = "nothing to do"
     HOLD = "triggers cannot be read, holding"
+    FORCED = "activation is forced by annotation"
+    PAUSED = "paused by annotation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +76,24 @@ class Decision:
 
 def decide(situation: Situation, now: datetime) -> Decision:
     """Return what to do about the scale target now."""
-    replicas, limits = situation.replicas, situation.limits
+    replicas, limits, asked = situation.replicas, situation.limits, situation.asked
     if situation.activity is Activity.UNKNOWN:
         return Decision(Why.HOLD)
     if situation.activity is Activity.INACTIVE:
         return _decide_inactive(situation, now)
     asleep = replicas == 0 or (limits.idle is not None and replicas < limits.minimum)
-    return Decision(Why.WAKE, max(limits.minimum, 1)) if asleep else Decision(Why.AWAKE)
+    if not asleep:
+        return Decision(Why.AWAKE)
+    if asked.scale_out:
+        return Decision(Why.PAUSED)
+    return Decision(Why.FORCED if asked.forced else Why.WAKE, max(limits.minimum, 1))
 
 
 def _decide_inactive(situation: Situation, now: datetime) -> Decision:
     replicas, limits = situation.replicas, situation.limits
     if (limits.idle is not None and replicas > limits.idle) or (replicas > 0 and limits.minimum == 0):
+        if situation.asked.scale_in:
+            return Decision(Why.PAUSED)
         awake_until = cooled_down_at(situation)
         # Strictly after: at the very end of the cooldown the target is still awake.
         if awake_until < now:

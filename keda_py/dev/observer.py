@@ -81,7 +81,8 @@ def _seen(raw: Object, live: Mapping[Key, Live]) -> ScaledSeen:
     metadata = raw["metadata"]
     key = (metadata["namespace"], metadata["name"])
     conditions = (raw.get("status") or {}).get("conditions")
-    ready, active = find(conditions, Condition.READY), find(conditions, Condition.ACTIVE)
+    ready, active, paused = (find(conditions, kind) for kind in (Condition.READY, Condition.ACTIVE, Condition.PAUSED))
+    said = paused if paused is not None and paused.status == "True" else active
     known = live.get(key)
     return ScaledSeen(
         kind=raw["kind"],
@@ -90,7 +91,7 @@ def _seen(raw: Object, live: Mapping[Key, Live]) -> ScaledSeen:
         target="",
         replicas=Replicas(None, None, 0, 0),
         triggers=tuple(_trigger(one) for one in known.triggers) if known is not None else (),
-        state=active.message if active is not None else "being looked at",
+        state=said.message if said is not None else "being looked at",
         problem=ready.message if ready is not None and ready.status != "True" else "",
     )
 

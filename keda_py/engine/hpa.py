@@ -5,6 +5,7 @@ has in the existing HPA: we answer for its metric with an error, and the HPA con
 metric fails.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ log = structlog.get_logger("hpa")
 
 
 class HpaKeeper:
-    """Creates, patches, renames and reads the HPAs of ScaledObjects."""
+    """Creates, patches, renames, deletes and reads the HPAs of ScaledObjects."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -43,7 +44,7 @@ class HpaKeeper:
             wanted = hpa.build(
                 scaled_object,
                 specs_of(live),
-                kept=[metric for trigger in live.broken() for metric in hpa.kept_metrics(found, trigger.index)],
+                kept=[metric for trigger in live.broken() for metric in trigger.kept],
                 target=hpa.ScaleTarget(target.api_version, target.kind, target.name),
                 version=__version__,
             )
@@ -85,17 +86,23 @@ class HpaKeeper:
     async def _delete_renamed(self, raw: dict[str, Any], scaled_object: ScaledObject, name: str) -> None:
         """Delete the HPA of an earlier name, if it still is ours."""
         before = (raw.get("status") or {}).get("hpaName")
+        if before and before != name:
+            await self._delete(scaled_object, before, why=f"renamed to {name}")
+
+    async def delete(self, scaled_object: ScaledObject, raw: dict[str, Any]) -> None:
+        """Delete the HPA of an object that is paused, of an earlier name too."""
+        before = (raw.get("status") or {}).get("hpaName")
+        for name in dict.fromkeys(filter(None, (before, scaled_object.hpa_name))):
+            await self._delete(scaled_object, name, why="paused")
+
+    async def _delete(self, scaled_object: ScaledObject, name: str, *, why: str) -> None:
         namespace = scaled_object.metadata.namespace
-        if not before or before == name:
-            return
-        found = self._cluster.hpas.get((namespace, before))
+        found = self._cluster.hpas.get((namespace, name))
         if found is None or scaled_object.metadata.uid not in _owners(found):
             return
-        try:
-            await self._cluster.client.delete(HPAS, namespace, before)
-            log.info("deleted", hpa=before, namespace=namespace, why=f"renamed to {name}")
-        except NotFound:
-            pass
+        with suppress(NotFound):
+            await self._cluster.client.delete(HPAS, namespace, name)
+            log.info("deleted", hpa=name, namespace=namespace, why=why)
 
     def name_in_use(self, scaled_object: ScaledObject) -> str | None:
         """Return the name of the HPA that is there for an object, None if there is none."""

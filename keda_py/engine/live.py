@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from keda_py.decide.combine import TriggerState
+from keda_py.decide.pause import NOTHING, Asked
 from keda_py.decide.scale import Wakefulness
+from keda_py.engine.fallback import StandIn
 from keda_py.engine.registry import Registry
 from keda_py.engine.resolver import Described, Resolver
 from keda_py.engine.scalable import Scalable
@@ -35,16 +37,24 @@ class Live:
     seen_before: datetime | None = None
     """When a trigger that has been replaced since was last read and found active."""
     memory: Wakefulness | None = None
+    asked: Asked = NOTHING
+    """What its annotations ask for."""
+    stand_in: StandIn | None = None
+    """What stands in for triggers that fail, if `spec.fallback` says so."""
     errors: int = 0
     reconcile_seconds: float = 0.0
 
-    def trigger_of(self, metric: str) -> LiveTrigger | None:
-        """Return the trigger that serves a metric, by the name the HPA uses; Kubernetes lowers no case, KEDA does."""
+    def trigger_of(self, metric: str) -> tuple[str, LiveTrigger | BrokenTrigger] | None:
+        """Return a metric's name as we write it, and its trigger; Kubernetes lowers no case, KEDA does."""
         wanted = metric.casefold()
-        for trigger in self.working():
-            if any(name.casefold() == wanted for name in trigger.external_names):
-                return trigger
-        return None
+        return next(
+            ((name, trigger) for trigger in self.counted() for name in trigger.targets if name.casefold() == wanted),
+            None,
+        )
+
+    def counted(self) -> Iterator[LiveTrigger | BrokenTrigger]:
+        """Yield the triggers that can fail: all but those whose credentials are not known yet."""
+        return (trigger for trigger in self.triggers if not isinstance(trigger, WaitingTrigger))
 
     def working(self) -> Iterator[LiveTrigger]:
         """Yield the triggers that could be built."""
@@ -62,7 +72,7 @@ class Live:
         """Yield what each trigger says, for `decide`."""
         for trigger in self.triggers:
             if isinstance(trigger, BrokenTrigger):
-                yield TriggerState(trigger.label, None, str(trigger.error))
+                yield self._failing(trigger, str(trigger.error))
             elif isinstance(trigger, WaitingTrigger):
                 yield TriggerState(trigger.label, None)
             elif not trigger.external_names:
@@ -70,9 +80,18 @@ class Live:
             elif trigger.outcome is None or not trigger.is_current():
                 yield TriggerState(trigger.label, None)
             elif trigger.outcome.failure is not None:
-                yield TriggerState(trigger.label, None, trigger.outcome.failure)
+                yield self._failing(trigger, trigger.outcome.failure)
             else:
                 yield TriggerState(trigger.label, {name: r.active for name, r in trigger.outcome.readings.items()})
+
+    def failed_enough(self) -> list[str]:
+        """Return the triggers that have failed often enough for `spec.fallback`, as a person finds them."""
+        return [trigger.label for trigger in self.counted() if trigger.tally.full]
+
+    def _failing(self, trigger: LiveTrigger | BrokenTrigger, failure: str) -> TriggerState:
+        if trigger.tally.full and self.stand_in is not None and self.stand_in.policy.stands_in:
+            return TriggerState(trigger.label, dict.fromkeys(trigger.targets, True), failure, replaced=True)
+        return TriggerState(trigger.label, None, failure)
 
     def seen_active(self) -> datetime | None:
         """Return when a trigger was last read and found active, be it one that an edit has replaced."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
 from keda_py.quantity import format_metric
+from keda_py.scaler import ScalerError
 
 
 class MetricUnknownError(Exception):
@@ -30,14 +31,27 @@ async def read_metric(live: dict[Key, Live], namespace: str, scaled_object: str,
     known = live.get((namespace, scaled_object))
     if known is None:
         raise MetricUnknownError(f"there is no ScaledObject {namespace}/{scaled_object}")
-    trigger = known.trigger_of(metric)
-    if trigger is None:
+    served = known.trigger_of(metric)
+    if served is None:
         raise _explain(known, metric)
+    name, trigger = served
+    if isinstance(trigger, BrokenTrigger):
+        return await _stand_in(known, trigger, name, str(trigger.error))
     outcome = await trigger.current()
     if outcome.failure is not None:
-        raise MetricUnavailableError(f"{trigger.label}: {outcome.failure}")
-    name, reading = next((n, r) for n, r in outcome.readings.items() if n.casefold() == metric.casefold())
-    return MetricValue(name, format_metric(reading.value), outcome.seen)
+        return await _stand_in(known, trigger, name, outcome.failure)
+    return MetricValue(name, format_metric(outcome.readings[name].value), outcome.seen)
+
+
+async def _stand_in(known: Live, trigger: LiveTrigger | BrokenTrigger, name: str, failure: str) -> MetricValue:
+    """Return what stands in for a metric that cannot be read, once it has failed often enough."""
+    if known.stand_in is None or not trigger.tally.full:
+        raise MetricUnavailableError(f"{trigger.label}: {failure}")
+    try:
+        value = await known.stand_in.value(trigger.targets[name])
+    except ScalerError as error:
+        raise MetricUnavailableError(f"{trigger.label}: {failure} ({error})") from error
+    return MetricValue(name, format_metric(value), known.stand_in.now())
 
 
 def _explain(known: Live, metric: str) -> Exception:

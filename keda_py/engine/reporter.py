@@ -67,6 +67,8 @@ class Reporter:
             return
         name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
         if now.status == "True":
+            if before is not None and before.status == "True":
+                return
             self._recorder.normal(raw, self._wording.ready, f"{self._resource.kind} is ready for scaling")
             self._log.info("ready", object=name)
             return

@@ -19,12 +19,15 @@ import structlog
 
 from keda_py.api.meta import ManifestError
 from keda_py.api.scaled_object import ScaledObject
-from keda_py.decide import report, status, validate
+from keda_py.decide import fallback, pause, report, status, validate
 from keda_py.decide.combine import Combined, combine
 from keda_py.decide.hpa import resource_names
+from keda_py.decide.pause import Asked
 from keda_py.decide.scale import Decision, Limits, Situation, Wakefulness, Why, decide, remember
 from keda_py.decide.status import Condition
+from keda_py.engine import health
 from keda_py.engine.cluster import Cluster
+from keda_py.engine.finalizer import Finalizer
 from keda_py.engine.hpa import HpaKeeper, specs_of
 from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.reporter import Reporter
@@ -32,8 +35,8 @@ from keda_py.engine.scalable import of_scaled_object
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets, target_of
 from keda_py.kube.client import ApiError
 from keda_py.kube.recorder import Recorder
-from keda_py.naming import FINALIZER, EventReason, Label, Reason
 from keda_py.naming import Condition as Type
+from keda_py.naming import EventReason, Reason
 from keda_py.runtime.clock import Now
 from keda_py.runtime.queue import WorkQueue
 
@@ -85,6 +88,8 @@ class ScaledObjects:
         self._recorder = recorder
         self._now = now
         self._owns = owns
+        self._finalizer = Finalizer(cluster, targets, reporter=reporter, recorder=recorder)
+        cluster.scaled_objects.on_change(self._learn)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done for an object now; return in how many seconds to look again, None for never."""
@@ -94,8 +99,10 @@ class ScaledObjects:
             self._builder.forget(key)
             return None
         if raw["metadata"].get("deletionTimestamp"):
-            return await self._finalize(key, raw)
-        live = self._builder.remembered(raw)
+            if self._owns(key) and await self._finalizer.finalize(key, raw):
+                self._builder.forget(key)
+            return None
+        live = self._remembered(raw)
         try:
             again = await self._work(key, raw, live)
         except UnusableError as problem:
@@ -114,15 +121,34 @@ class ScaledObjects:
         """
         raw = self._cluster.scaled_objects.get(key)
         if raw is not None and not raw["metadata"].get("deletionTimestamp"):
-            live = self._builder.remembered(raw)
+            live = self._remembered(raw)
             # Another daemon may have led since: the status knows, what this one remembers of its last term does not.
             live.memory = None
+            health.learn(live, _health(raw))
             with suppress(UnusableError):
-                self._read(key, self._parsed(raw), live)
+                self._read(raw, self._parsed(raw, live), live)
 
-    def _read(self, key: Key, scaled_object: ScaledObject, live: Live) -> None:
-        """Have the triggers of the spec, and those of our own objects polled."""
+    def _remembered(self, raw: dict[str, Any]) -> Live:
+        live = self._builder.remembered(raw)
+        live.asked = Asked.of(raw["metadata"].get("annotations"))
+        return live
+
+    def _learn(self, key: Key, _: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        """Take over what another process counts, which acts on an object: it is answered for as there."""
+        if new is not None and not self._owns(key):
+            health.learn(self._builder.remembered(new), _health(new))
+
+    def _read(self, raw: dict[str, Any], scaled_object: ScaledObject, live: Live) -> None:
+        """Have the triggers of the spec, and those of our own objects polled; none of an object that is paused."""
+        if live.asked.stopped:
+            live.close()
+            # What happens meanwhile nobody sees: afterwards it is as after a start.
+            live.memory = None
+            return
+        key = (scaled_object.metadata.namespace, scaled_object.metadata.name)
         self._builder.update(live, of_scaled_object(scaled_object), lambda news: self._heard(key, news=news))
+        found = self._cluster.hpas.get((key[0], scaled_object.hpa_name))
+        health.follow(live, scaled_object, _health(raw), found=found, targets=self._targets, now=self._now)
         for trigger in live.working():
             if self._owns(key):
                 trigger.start()
@@ -130,32 +156,40 @@ class ScaledObjects:
                 trigger.stop()
 
     async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
-        scaled_object = self._parsed(raw)
-        self._read(key, scaled_object, live)
+        scaled_object = self._parsed(raw, live)
+        self._read(raw, scaled_object, live)
         if not self._owns(key):
+            return None
+        if live.asked.stopped:
+            await self._rest(key, raw, scaled_object, live)
             return None
         if any(live.waiting()):
             # Moments, and then we are woken: what is not known yet is not worth an HPA or a status without it.
             return RESYNC_SECONDS
+        this = await self._observed(key, raw, scaled_object, live=live)
+        self._reporter.tell_of_new_triggers(raw, live)
+        return await self._scale(this)
+
+    async def _observed(self, key: Key, raw: dict[str, Any], scaled_object: ScaledObject, *, live: Live) -> _Pass:
         self._check(key, scaled_object)
         target = target_of(scaled_object)
         try:
             scale = await self._targets.read(target)
         except TargetError as error:
             raise UnusableError(str(error)) from error
-        self._reporter.tell_of_new_triggers(raw, live)
-        return await self._scale(_Pass(key, raw, scaled_object, live, target, scale, self._now()))
+        return _Pass(key, raw, scaled_object, live, target, scale, self._now())
 
     def _heard(self, key: Key, *, news: bool) -> None:
         if news:
             self._queue.add(key)
 
-    def _parsed(self, raw: dict[str, Any]) -> ScaledObject:
+    def _parsed(self, raw: dict[str, Any], live: Live) -> ScaledObject:
         try:
             scaled_object = ScaledObject.parse(raw)
         except ManifestError as error:
             raise UnusableError(str(error)) from error
-        if found := validate.problems(scaled_object.spec):
+        # What is paused need make no sense.
+        if not live.asked.stopped and (found := validate.problems(scaled_object.spec)):
             raise UnusableError("; ".join(found))
         return scaled_object
 
@@ -172,10 +206,11 @@ class ScaledObjects:
 
     async def _scale(self, this: _Pass) -> float:
         wanted = dict(this.raw.get("status") or {})
-        await self._ensure_metadata(this)
-        await self._record_original(this)
+        wanted.pop("pausedReplicaCount", None)
+        await self._adopt(this)
         hpa_problem = await self._hpas.ensure(this.scaled_object, this.raw, this.live, this.target)
-        combined = combine(this.live.states())
+        next_failure = health.count_broken(this.live, this.scaled_object.spec.polling_interval.total_seconds())
+        combined = combine(this.live.states(), forced=this.live.asked.forced)
         this.live.memory = memory = self._remember(this, combined)
         decision = self._decide(this, combined, memory)
         if decision.replicas is not None:
@@ -190,7 +225,8 @@ class ScaledObjects:
             self._hpas.health(this.scaled_object),
         ]
         await self._write(this.raw, this.live, wanted, [change for change in changes if change is not None])
-        return self._again(this, decision)
+        again = self._again(this, decision)
+        return again if next_failure is None else min(again, next_failure)
 
     def _remember(self, this: _Pass, combined: Combined) -> Wakefulness:
         persisted = this.raw.get("status") or {}
@@ -210,13 +246,14 @@ class ScaledObjects:
             ),
             created=this.scaled_object.metadata.creation_timestamp or this.now,
             last_active=memory.last_active,
+            asked=this.live.asked,
         )
         return decide(situation, this.now)
 
     async def _act(self, this: _Pass, decision: Decision, after: int, combined: Combined) -> None:
         before = this.scale.replicas
         kind = f"{this.scale.resource.api_version}.{this.target.kind} {this.target.namespace}/{this.target.name}"
-        up = decision.why is Why.WAKE
+        up = decision.why in (Why.WAKE, Why.FORCED)
         try:
             await self._targets.set(this.target, this.scale, after)
         except Exception:
@@ -225,21 +262,38 @@ class ScaledObjects:
                 verb = "scale" if up else "deactivate"
                 self._recorder.warning(this.raw, reason, f"Failed to {verb} {kind} from {before} to {after}")
             raise
-        log.info(
-            "scaled",
-            object="/".join(this.key),
-            target=f"{this.target.kind}/{this.target.name}",
-            before=before,
-            after=after,
-            why=decision.why.value,
-            triggers=list(combined.active_metrics),
-        )
+        _log(this, after, why=decision.why, triggers=combined.active_metrics)
         if up:
-            cause = ";".join(combined.active_metrics)
-            note = f"Scaled {kind} from {before} to {after}, triggered by {cause}"
+            cause = f"triggered by {';'.join(combined.active_metrics)}"
+            if decision.why is Why.FORCED:
+                cause = "caused by forced activation annotation"
+            note = f"Scaled {kind} from {before} to {after}, {cause}"
             self._recorder.normal(this.raw, EventReason.ACTIVATED, note)
         elif decision.why is Why.SLEEP:
             self._recorder.normal(this.raw, EventReason.DEACTIVATED, f"Deactivated {kind} from {before} to {after}")
+
+    async def _rest(self, key: Key, raw: dict[str, Any], scaled_object: ScaledObject, live: Live) -> None:
+        """Do nothing until it is not paused any more, but for the replicas that it is to be paused at.
+
+        Those are set once, which the status remembers: what others make of the target after that is their business.
+        """
+        asked = live.asked
+        await self._hpas.delete(scaled_object, raw)
+        if asked.problem is not None:
+            raise UnusableError(asked.problem)
+        if asked.replicas is not None and (raw.get("status") or {}).get("pausedReplicaCount") != asked.replicas:
+            this = await self._observed(key, raw, scaled_object, live=live)
+            await self._adopt(this)
+            if this.scale.replicas != asked.replicas:
+                await self._targets.set(this.target, this.scale, asked.replicas)
+                _log(this, asked.replicas, why=Why.PAUSED)
+            raw = this.raw
+        wanted = dict(raw.get("status") or {})
+        wanted.pop("pausedReplicaCount", None)
+        if asked.replicas is not None:
+            wanted["pausedReplicaCount"] = asked.replicas
+        ready = Condition(Type.READY, "True", Reason.READY, "ScaledObject is paused, its triggers are not read")
+        await self._write(raw, live, wanted, [ready])
 
     def _again(self, this: _Pass, decision: Decision) -> float:
         """Return when to look again if nothing wakes us: what triggers say and what is watched does, time does not.
@@ -251,28 +305,13 @@ class ScaledObjects:
             seconds = max(seconds, RESYNC_SECONDS)
         return seconds if decision.again is None else min(seconds, decision.again.total_seconds())
 
-    # --- metadata and status ----------------------------------------------------------------------------------------
+    # --- status -------------------------------------------------------------------------------------------------------
 
-    async def _ensure_metadata(self, this: _Pass) -> None:
-        """Put our label on the object, and the finalizer if its deletion needs work."""
-        metadata = this.raw["metadata"]
-        patch: dict[str, Any] = {}
-        if (metadata.get("labels") or {}).get(Label.OWNER) != metadata["name"]:
-            patch["labels"] = {Label.OWNER: metadata["name"]}
-        finalizers = metadata.get("finalizers") or []
-        if this.scaled_object.spec.restores and FINALIZER not in finalizers:
-            patch |= {"finalizers": [*finalizers, FINALIZER], "resourceVersion": metadata["resourceVersion"]}
-        if patch:
-            this.raw = await self._cluster.patch_scaled_object(this.key, {"metadata": patch})
+    async def _adopt(self, this: _Pass) -> None:
+        adopted = await self._finalizer.adopt(this.raw, this.scaled_object, this.scale)
+        if adopted is not this.raw:
             # The HPA copies the labels: it is made of the object as it is now, not as it was.
-            this.scaled_object = ScaledObject.parse(this.raw)
-
-    async def _record_original(self, this: _Pass) -> None:
-        """Write down what the target is to get back, before we or its HPA change it: we may not live to do it later."""
-        persisted = this.raw.get("status") or {}
-        if this.scaled_object.spec.restores and "originalReplicaCount" not in persisted:
-            await self._reporter.patch_status(this.raw, {"originalReplicaCount": this.scale.replicas})
-            this.raw = {**this.raw, "status": {**persisted, "originalReplicaCount": this.scale.replicas}}
+            this.raw, this.scaled_object = adopted, ScaledObject.parse(adopted)
 
     def _describe(self, this: _Pass, wanted: dict[str, Any], combined: Combined) -> None:
         """Fill in what the status says besides conditions."""
@@ -297,18 +336,25 @@ class ScaledObjects:
         wanted.setdefault("originalReplicaCount", this.scale.replicas)
         if (hpa_name := self._hpas.name_in_use(this.scaled_object)) is not None:
             wanted["hpaName"] = hpa_name
-        if not combined.pending and not combined.failures:
+        wanted["health"] = health.entries(this.live, _health(this.raw))
+        if not wanted["health"]:
+            del wanted["health"]
+        if not combined.pending and len(combined.failures) == len(combined.replaced):
             wanted["triggersActivity"] = status.triggers_activity(names, combined.active_metrics)
 
     async def _write(
         self, raw: dict[str, Any], live: Live, wanted: dict[str, Any], changes: Sequence[Condition]
     ) -> None:
-        unfilled = [
-            Condition(Type.FALLBACK, "False", Reason.NO_FALLBACK, "No fallbacks are active on this scaled object"),
-            Condition(Type.PAUSED, "False", Reason.UNPAUSED, "ScaledObject is not paused"),
+        changes = [
+            fallback.condition(None if live.stand_in is None else live.stand_in.policy, live.failed_enough()),
+            pause.condition(live.asked),
+            *changes,
         ]
         last_active = live.memory.last_active if live.memory is not None else None
-        await self._reporter.write(raw, wanted, [*unfilled, *changes], last_active=last_active)
+        await self._reporter.write(raw, wanted, changes, last_active=last_active)
+        for reason, note in report.turns((raw.get("status") or {}).get("conditions"), changes):
+            self._recorder.normal(raw, reason, note)
+            log.info(note, object=f"{raw['metadata']['namespace']}/{raw['metadata']['name']}")
 
     async def _report_unusable(self, raw: dict[str, Any], live: Live, problem: str) -> float | None:
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
@@ -317,32 +363,19 @@ class ScaledObjects:
         await self._write(raw, live, dict(raw.get("status") or {}), report.unusable(problem))
         return 30.0
 
-    # --- deletion ---------------------------------------------------------------------------------------------------
 
-    async def _finalize(self, key: Key, raw: dict[str, Any]) -> float | None:
-        """Do what a deletion asks for, then let the object go. The HPA goes with it, by its owner reference."""
-        if not self._owns(key):
-            return None
-        finalizers = raw["metadata"].get("finalizers") or []
-        if FINALIZER not in finalizers:
-            return None
-        await self._restore(raw)
-        rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
-        version = raw["metadata"]["resourceVersion"]
-        await self._cluster.patch_scaled_object(key, {"metadata": {"finalizers": rest, "resourceVersion": version}})
-        self._recorder.warning(raw, EventReason.DELETED, "ScaledObject was deleted")
-        self._builder.forget(key)
-        return None
+def _log(this: _Pass, after: int, *, why: Why, triggers: Sequence[str] = ()) -> None:
+    target = f"{this.target.kind}/{this.target.name}"
+    log.info(
+        "scaled",
+        object="/".join(this.key),
+        target=target,
+        before=this.scale.replicas,
+        after=after,
+        why=why.value,
+        triggers=list(triggers),
+    )
 
-    async def _restore(self, raw: dict[str, Any]) -> None:
-        original = (raw.get("status") or {}).get("originalReplicaCount")
-        try:
-            scaled_object = ScaledObject.parse(raw)
-            if original is None or not scaled_object.spec.restores:
-                return
-            target = target_of(scaled_object)
-            await self._targets.set(target, await self._targets.read(target), original)
-            log.info("restored", target=str(target), replicas=original, why="the ScaledObject was deleted")
-        except (ManifestError, TargetError) as error:
-            # There is nothing left to restore; the deletion must not hang on it.
-            log.warning("not restored", object=raw["metadata"]["name"], message=str(error))
+
+def _health(raw: dict[str, Any]) -> dict[str, Any]:
+    return (raw.get("status") or {}).get("health") or {}

@@ -19,6 +19,7 @@ from keda_py.kube.discovery import Discovery, DiscoveryError
 from keda_py.kube.reflector import Store
 
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
+PODS: Final = Resource("", "v1", "pods", "Pod")
 STATEFUL_SETS: Final = Resource("apps", "v1", "statefulsets", "StatefulSet")
 ENVIRONMENT: Final = "environment"
 """In the place of a workload's pod template: a digest of what credentials may come from."""
@@ -118,6 +119,19 @@ class Targets:
         except ValidationError as error:
             raise TargetError(f"{ref}: spec.template.spec: {manifest_error(error)}") from None
 
+    async def ready(self, ref: TargetRef) -> int:
+        """Return how many pods of a target run and are ready; raise `ApiError`, or `TargetError` if it names none."""
+        try:
+            resource = await self._discovery.scalable(ref.api_version, ref.kind)
+        except DiscoveryError as error:
+            raise TargetError(f"{ref}: {error}") from error
+        scale = await self._client.get_scale(resource, ref.namespace, ref.name)
+        selector = (scale.get("status") or {}).get("selector")
+        if not selector:
+            raise TargetError(f"{ref} does not say in the selector of its /scale which pods are its own")
+        pods, _ = await self._client.list(PODS, ref.namespace, label_selector=selector)
+        return sum(_is_ready(pod.get("status") or {}) for pod in pods)
+
     async def set(self, ref: TargetRef, scale: Scale, replicas: int) -> None:
         """Set the replicas of a target that still is as `scale` says; a conflict is for the caller to retry."""
         answer = await self._client.patch_scale(
@@ -129,6 +143,11 @@ class Targets:
             version = answer["metadata"]["resourceVersion"]
             metadata, spec = known["metadata"] | {"resourceVersion": version}, known["spec"] | {"replicas": replicas}
             store.put({"metadata": metadata, "spec": spec})
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    said = {c["type"]: c["status"] for c in pod.get("conditions") or ()}
+    return pod.get("phase") == "Running" and said.get("Ready") == "True"
 
 
 def _scale(resource: Resource, found: dict[str, Any], *, default: int = 0) -> Scale:

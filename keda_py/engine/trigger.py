@@ -11,14 +11,16 @@ import asyncio
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from keda_py.decide.hpa import target_of_metric
+from keda_py.engine.fallback import Tally
 from keda_py.naming import indexed
 from keda_py.runtime.clock import Now
 from keda_py.runtime.source import Tenancy, as_scaler_error
-from keda_py.scaler import EmptyAnswer, ExternalSpec, MetricSpec, Reading, Scaler, ScalerError
+from keda_py.scaler import EmptyAnswer, ExternalSpec, MetricSpec, Reading, Scaler, ScalerError, Target
 
 FRESH_SECONDS: Final = 5.0
 """A reading of this age still serves the HPA, if the polling interval is not shorter."""
@@ -89,12 +91,14 @@ class LiveTrigger:
         self.index = scaler.trigger.index
         self.scaler = scaler
         self.specs: Sequence[MetricSpec] = scaler.metric_specs()
-        self.external_names = tuple(
-            indexed(self.index, spec.name) for spec in self.specs if isinstance(spec, ExternalSpec)
-        )
+        self.targets = {
+            indexed(self.index, spec.name): spec.target for spec in self.specs if isinstance(spec, ExternalSpec)
+        }
+        self.external_names = tuple(self.targets)
         self.outcome: Outcome | None = None
         self.seen_active: datetime | None = None
         self.counts = Counts()
+        self.tally = Tally()
         self._tenancy = tenancy
         self._interval = interval
         self._fresh = interval if cached else min(interval, FRESH_SECONDS)
@@ -193,11 +197,13 @@ class LiveTrigger:
         finally:
             self._reading = None
         before, self.outcome = self.outcome, outcome
-        if outcome.active:
+        counted = self.tally.count
+        self.tally.note(failed=outcome.failure is not None)
+        if outcome.active or self.tally.full:
             self.seen_active = outcome.seen
         self._schedule(polled=polled)
-        said = (outcome.failure, outcome.active)
-        self._changed(before is None or said != (before.failure, before.active))
+        said = (outcome.failure, outcome.active, self.tally.count)
+        self._changed(before is None or said != (before.failure, before.active, counted))
         return outcome
 
     async def _outcome(self, max_age: float) -> Outcome:
@@ -237,13 +243,24 @@ class LiveTrigger:
         self._timer = loop.call_at(due, self._poll)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class BrokenTrigger:
-    """A trigger that could not be built, and why; the others of its object go on."""
+    """A trigger that could not be built, and why; the others of its object go on.
+
+    `kept`: what the HPA has, or is to have, in its place. `next_failure`: when it fails the next time, as loop time.
+    """
 
     index: int
     type: str
     error: ScalerError
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    next_failure: float = 0.0
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What its metrics are compared with, by name."""
+        return dict(map(target_of_metric, self.kept))
 
     @property
     def label(self) -> str:

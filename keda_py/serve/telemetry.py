@@ -70,7 +70,7 @@ class Telemetry(Collector):
         spaces = Counter((_KINDS[kind], namespace or "default") for kind, (namespace, _), _ in self._all())
         kinds = [(place, float(count)) for place, count in spaces.items()]
         yield _gauge("keda_resource_registered_total", "Objects by kind and namespace.", ("type", "namespace"), kinds)
-        paused = [(key, 0.0) for key in self.live[_OBJECTS]]
+        paused = [(key, float(live.asked.paused)) for key, live in self.live[_OBJECTS].items()]
         yield _gauge("keda_scaled_object_paused", "Whether a ScaledObject is paused.", _OBJECT, paused)
         latency = [((namespace, kind, name), live.reconcile_seconds) for kind, (namespace, name), live in self._all()]
         yield _gauge(
@@ -110,6 +110,8 @@ class Telemetry(Collector):
                 if (reading := outcome.readings.get(metric)) is not None:
                     value.add_metric(labels, reading.value)
                     active.add_metric(labels, float(reading.active))
+                elif trigger.tally.full:
+                    active.add_metric(labels, 1.0)
             _count_empty(empty, (namespace, name, kind), trigger)
         yield from (value, latency, active, errors, empty)
 

@@ -48,6 +48,24 @@ def test_one_metric_of_several_is_enough() -> None:
     assert combine([several]).active_metrics == ("s0-b",)
 
 
+def test_what_fallback_stands_in_for_counts_as_active_and_still_fails() -> None:
+    replaced = TriggerState("replaced", {"s2-c": True}, "no answer within 3 s", replaced=True)
+    nameless = TriggerState("nameless", {}, "it cannot be built", replaced=True)
+    for state in (replaced, nameless):
+        combined = combine([NO, state])
+        assert combined.activity is Activity.ACTIVE
+        assert combined.replaced == (state.label,)
+        assert combined.failures == (f"{state.label}: {state.failure}",)
+
+
+@pytest.mark.parametrize("state", [NO, FAILS, PENDING])
+def test_forced_is_active_whatever_triggers_say(state: TriggerState) -> None:
+    combined = combine([state], forced=True)
+    assert combined.activity is Activity.ACTIVE
+    assert combined.forced
+    assert combined.active_metrics == ()
+
+
 @given(st.lists(st.sampled_from([YES, NO, FAILS, PENDING, CPU])))
 def test_inactive_takes_a_no_from_everyone_who_can_say(states: list[TriggerState]) -> None:
     combined = combine(states)

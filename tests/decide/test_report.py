@@ -5,11 +5,14 @@ import pytest
 from keda_py.decide import report
 from keda_py.decide.combine import TriggerState, combine
 from keda_py.decide.scale import Why
+from keda_py.decide.status import Condition
+from keda_py.naming import Condition as Type
 
 YES = TriggerState("triggers[0] (kafka)", {"s0-a": True})
 NO = TriggerState("triggers[1] (cron)", {"s1-b": False})
 FAILS = TriggerState("triggers[2] (prometheus)", None, "no answer within 3 s")
 PENDING = TriggerState("triggers[3] (cron)", None)
+REPLACED = TriggerState("triggers[2] (prometheus)", {"s2-c": True}, "no answer within 3 s", replaced=True)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,7 @@ PENDING = TriggerState("triggers[3] (cron)", None)
         ([FAILS, PENDING], [], ("False", "TriggerError")),
         ([YES], ["triggers[4] (corn): did you mean cron"], ("False", "ScaledObjectCheckFailed")),
         ([NO, PENDING], [], None),
+        ([REPLACED], [], ("Unknown", "PartialTriggerError")),
     ],
 )
 def test_ready(states: list[TriggerState], broken: list[str], ready: tuple[str, str] | None) -> None:
@@ -50,6 +54,32 @@ def test_a_failure_names_its_trigger_and_what_follows() -> None:
     assert wholly is not None
     assert partly.message == "triggers[2] (prometheus): no answer within 3 s (the others decide)"
     assert wholly.message == "triggers[2] (prometheus): no answer within 3 s (replicas are held as they are)"
+
+
+def test_a_failure_says_what_stands_in_for_its_trigger() -> None:
+    replaced = report.ready([], combine([REPLACED]))
+    assert replaced is not None
+    assert replaced.message == "triggers[2] (prometheus): no answer within 3 s (spec.fallback stands in)"
+    forced = combine([FAILS], forced=True)
+    ready, active = report.ready([], forced), report.active(forced, Why.FORCED)
+    assert ready is not None
+    assert active is not None
+    assert ready.message.endswith("(activation is forced by annotation)")
+    assert (active.status, active.message) == ("True", "activation is forced by annotation")
+
+
+@pytest.mark.parametrize("kind", [Type.FALLBACK, Type.PAUSED])
+def test_what_begins_and_ends_is_told_once(kind: str) -> None:
+    said: list[dict[str, str]] = []
+    told = []
+    for status in ("False", "True", "True", "False", "False"):
+        change = Condition(kind, status)
+        told += [reason for reason, _ in report.turns(said, [change, Condition(Type.READY, "True")])]
+        said = [change.as_json()]
+    begins = {Type.FALLBACK: "ScaledObjectFallbackActivated", Type.PAUSED: "ScaledObjectPaused"}
+    ends = {Type.FALLBACK: "ScaledObjectFallbackDeactivated", Type.PAUSED: "ScaledObjectUnpaused"}
+    assert told == [begins[kind], ends[kind]]
+    assert list(report.turns(None, [Condition(kind, "False")])) == []
 
 
 def test_an_unusable_object_says_why_and_nothing_of_activity() -> None:

@@ -1,5 +1,6 @@
 """The scale decision: a table, timelines read aloud, and KEDA's switch as an oracle."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keda_py.decide.combine import Activity
+from keda_py.decide.pause import Asked
 from keda_py.decide.scale import Decision, Limits, Situation, Wakefulness, Why, decide, remember
 
 T0 = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -48,6 +50,50 @@ def situation(
 )
 def test_the_table(activity: Activity, replicas: int, limits: dict[str, int], why: Why, wanted: int | None) -> None:
     assert decide(situation(activity, replicas, **limits), at(3600)) == Decision(why, wanted)
+
+
+IN, OUT, FORCED = Asked(scale_in=True), Asked(scale_out=True), Asked(forced=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "activity", "replicas", "limits", "decision"),
+    [
+        (IN, INACTIVE, 4, {}, Decision(Why.PAUSED)),
+        (IN, INACTIVE, 4, {"minimum": 2, "idle": 0}, Decision(Why.PAUSED)),
+        (IN, INACTIVE, 4, {"minimum": 2}, Decision(Why.REST)),
+        (IN, INACTIVE, 0, {"minimum": 2}, Decision(Why.RAISE, 2)),
+        (IN, ACTIVE, 0, {}, Decision(Why.WAKE, 1)),
+        (IN, UNKNOWN, 4, {}, Decision(Why.HOLD)),
+        (OUT, ACTIVE, 0, {}, Decision(Why.PAUSED)),
+        (OUT, ACTIVE, 1, {"minimum": 3, "idle": 1}, Decision(Why.PAUSED)),
+        (OUT, ACTIVE, 4, {}, Decision(Why.AWAKE)),
+        (OUT, INACTIVE, 4, {}, Decision(Why.SLEEP, 0)),
+        (OUT, INACTIVE, 0, {"minimum": 2}, Decision(Why.RAISE, 2)),
+        (Asked(scale_in=True, scale_out=True), ACTIVE, 0, {}, Decision(Why.PAUSED)),
+        (Asked(scale_in=True, scale_out=True), INACTIVE, 4, {}, Decision(Why.PAUSED)),
+        (FORCED, ACTIVE, 0, {"minimum": 3}, Decision(Why.FORCED, 3)),
+        (FORCED, ACTIVE, 4, {}, Decision(Why.AWAKE)),
+        (Asked(scale_out=True, forced=True), ACTIVE, 0, {}, Decision(Why.PAUSED)),
+    ],
+)
+def test_what_annotations_change(
+    asked: Asked, activity: Activity, replicas: int, limits: dict[str, int], decision: Decision
+) -> None:
+    given = replace(situation(activity, replicas, **limits), asked=asked)
+    assert decide(given, at(3600)) == decision
+
+
+@given(st.sampled_from(Activity), st.integers(0, 6), st.integers(0, 4), st.none() | st.integers(0, 3), st.booleans())
+def test_a_direction_that_is_paused_is_never_taken(
+    activity: Activity, replicas: int, minimum: int, idle: int | None, scale_in: bool
+) -> None:
+    known = situation(activity, replicas, minimum=minimum, idle=idle)
+    free = decide(known, at(3600))
+    held = decide(replace(known, asked=IN if scale_in else OUT), at(3600))
+    if free.why is (Why.SLEEP if scale_in else Why.WAKE):
+        assert held == Decision(Why.PAUSED)
+    else:
+        assert held == free
 
 
 def test_cooldown_ends_and_not_a_moment_earlier() -> None:

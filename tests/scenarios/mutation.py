@@ -16,6 +16,7 @@ from keda_py.daemon import Daemon
 from keda_py.decide import jobs
 from keda_py.decide.combine import Activity
 from keda_py.engine import hpa, scaled_job, scaled_object
+from keda_py.engine.finalizer import Finalizer
 from keda_py.engine.job import JOBS, Jobs
 from keda_py.engine.job_maker import JobMaker
 from keda_py.engine.live import Live
@@ -68,8 +69,8 @@ def _skips_the_cooldown(decide: Any) -> Any:
 
 
 def _takes_unknown_for_zero(combine: Any) -> Any:
-    def careless(states: Any) -> Any:
-        combined = combine(states)
+    def careless(states: Any, **rest: Any) -> Any:
+        combined = combine(states, **rest)
         return replace(combined, activity=Activity.INACTIVE) if combined.activity is Activity.UNKNOWN else combined
 
     return careless
@@ -94,7 +95,7 @@ def _does_not_come_back(_: Any) -> Any:
 def _writes_the_status_twice(write: Any) -> Any:
     async def twice(objects: Any, raw: Any, live: Any, wanted: Any, changes: Any) -> None:
         await write(objects, raw, live, wanted, changes)
-        await objects._cluster.patch_status(raw, {"externalMetricNames": [str(objects._now())]})
+        await objects._reporter.patch_status(raw, {"externalMetricNames": [str(objects._now())]})
 
     return twice
 
@@ -173,15 +174,15 @@ def _calls_the_unknown_inactive(write: Any) -> Any:
 
 
 def _restores_nothing(_: Any) -> Any:
-    async def nothing(objects: Any, raw: Any) -> None:
+    async def nothing(finalizer: Any, raw: Any) -> None:
         return None
 
     return nothing
 
 
 def _records_the_original_late(_: Any) -> Any:
-    async def later(objects: Any, this: Any) -> None:
-        return None
+    async def later(finalizer: Any, raw: Any, *rest: Any) -> Any:
+        return raw
 
     return later
 
@@ -277,8 +278,8 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "ignores-conflicts": Mutation(Targets, "set", _ignores_conflicts, ("bounds", "activation")),
     "keeps-the-old-hpa": Mutation(hpa.hpa, "differs", _keeps_the_old_hpa, ("bounds",)),
     "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("converged", "prompt", "steady")),
-    "restores-nothing": Mutation(ScaledObjects, "_restore", _restores_nothing, ("restored",)),
-    "records-the-original-late": Mutation(ScaledObjects, "_record_original", _records_the_original_late, ("restored",)),
+    "restores-nothing": Mutation(Finalizer, "_restore", _restores_nothing, ("restored",)),
+    "records-the-original-late": Mutation(Finalizer, "_record_original", _records_the_original_late, ("restored",)),
     "decides-twice-on-one-reading": _of_jobs(ScaledJobs, "_asked", _decides_twice_on_one_reading, ("once only",)),
     "counts-jobs-as-they-are-now": _of_jobs(Jobs, "as_of", _counts_jobs_as_they_are_now, ("once only",)),
     "takes-a-failed-trigger-for-empty": _of_jobs(jobs, "together", _takes_a_failed_trigger_for_empty, (UNKNOWN,)),

@@ -1,6 +1,7 @@
 """Metrics under KEDA's names: what a scrape shows is what the engine holds at that moment."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
+from keda_py.engine.fallback import Tally
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
 from keda_py.naming import normalize
@@ -125,6 +127,16 @@ async def test_empty_answers_are_counted_by_what_the_manifest_makes_of_them() ->
     assert f'{name}{{ignoreNullValues="true",metricName="s0-queue",{rest},triggerName="orders"}} 1.0' in text
     assert f'{name}{{ignoreNullValues="false",metricName="s1-queue",{rest},triggerName=""}} 1.0' in text
     assert 'scaler="orders"' in text
+
+
+async def test_what_is_stood_in_for_is_active_and_has_no_value() -> None:
+    failed = trigger(kind(failing), 0)
+    failed.tally = Tally(enough=1)
+    async with scraped({("ns", "so"): Live("1", [failed])}) as scrape:
+        await failed.current()
+        text = await scrape()
+    assert re.search(r"^keda_scaler_active\{.* 1\.0$", text, re.MULTILINE)
+    assert not re.search(r"^keda_scaler_metrics_value\{", text, re.MULTILINE)
 
 
 async def test_the_daemon_tells_of_itself() -> None:
