@@ -37,6 +37,13 @@ def test_what_makes_sense(spec: dict[str, Any]) -> None:
         ({"minReplicaCount": 6, "maxReplicaCount": 5}, "spec.minReplicaCount (6) must not be above"),
         ({"minReplicaCount": 1, "idleReplicaCount": 1}, "spec.idleReplicaCount (1) must be below"),
         ({"triggers": []}, "spec.triggers is empty"),
+        (
+            {
+                "triggers": [CRON | {"name": "a"}],
+                "advanced": {"scalingModifiers": {"formula": "a + 1", "target": "2"}},
+            },
+            "spec.advanced.scalingModifiers is not supported yet",
+        ),
         ({"triggers": [CRON | {"name": "a"}, CRON | {"name": "a"}]}, "the name a is used 2 times"),
         ({"triggers": [CRON | {"useCachedMetrics": True}]}, "spec.triggers[0]: useCachedMetrics has no meaning"),
     ],
