@@ -310,8 +310,10 @@ class ScaledObjects:
     async def _adopt(self, this: _Pass) -> None:
         adopted = await self._finalizer.adopt(this.raw, this.scaled_object, this.scale)
         if adopted is not this.raw:
-            # The HPA copies the labels: it is made of the object as it is now, not as it was.
-            this.raw, this.scaled_object = adopted, ScaledObject.parse(adopted)
+            # The HPA copies the labels as they are now. A spec that was edited meanwhile is for the next pass, which
+            # the edit has asked for: the triggers at work are those of the spec that this one began with.
+            this.raw = {**adopted, "spec": this.raw["spec"]}
+            this.scaled_object = ScaledObject.parse(this.raw)
 
     def _describe(self, this: _Pass, wanted: dict[str, Any], combined: Combined) -> None:
         """Fill in what the status says besides conditions."""
