@@ -1,6 +1,6 @@
 """Status: conditions in KEDA's shape, and patches that say no more than what changed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -98,3 +98,16 @@ def test_activity_is_told_by_metric() -> None:
 def test_times_survive_to_the_second(moment: datetime) -> None:
     aware = moment.replace(tzinfo=UTC)
     assert parse_time(format_time(aware)) == aware.replace(microsecond=0)
+
+
+def test_a_patch_has_what_changed_and_no_more() -> None:
+    old = {"kept": 1, "gone": 2, "inner": {"kept": 1, "changed": 1}, "same": {"a": 1}, "other": {"a": 1}}
+    new = {"kept": 1, "inner": {"kept": 1, "changed": 2}, "same": {"a": 1}, "other": 3, "new": None}
+    assert merge_patch(old, new) == {"gone": None, "inner": {"changed": 2}, "other": 3, "new": None}
+    assert merge_patch(old, old) is None
+
+
+def test_times_are_written_to_the_second_and_read_back() -> None:
+    moment = datetime(2026, 11, 24, 8, 0, 5, 700, tzinfo=timezone(timedelta(hours=1)))
+    assert format_time(moment) == "2026-11-24T07:00:05Z"
+    assert parse_time("2026-11-24T07:00:05Z") == moment.replace(microsecond=0)
