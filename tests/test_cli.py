@@ -10,6 +10,8 @@ import pytest
 
 from keda_py.cli import run
 
+pytestmark = pytest.mark.e2e
+
 
 def keda_py(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(home)}

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from .command import dev
 from .manifests import deployment, scaled_job, write
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PODS = {"type": "kubernetes-workload", "metadata": {"podSelector": "app=tickets", "value": "1"}}
 

@@ -10,8 +10,12 @@ import termios
 import time
 from pathlib import Path
 
+import pytest
+
 from .command import KEDA_PY, SECONDS
 from .manifests import deployment, scaled_object, write
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PODS = {"type": "kubernetes-workload", "metadata": {"podSelector": "app=tickets", "value": "1"}}
 

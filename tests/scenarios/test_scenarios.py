@@ -24,6 +24,7 @@ def test_whatever_happens_all_rules_hold_and_everything_comes_right(first: int) 
             pytest.fail(f"seed {seed}: {violation}\nagain: {again(seed)}", pytrace=False)
 
 
+@pytest.mark.e2e
 def test_a_quiet_world_is_read_and_never_written() -> None:
     hours = 2
     quiet = day(objects=20, busy=0, interval=30, seconds=hours * 3600)
@@ -31,6 +32,7 @@ def test_a_quiet_world_is_read_and_never_written() -> None:
     assert quiet.questions == 20 * hours * 120
 
 
+@pytest.mark.e2e
 def test_a_steady_world_is_read_and_never_written() -> None:
     hours = 2
     steady = day(objects=20, busy=10, interval=30, seconds=hours * 3600)
