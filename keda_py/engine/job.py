@@ -46,12 +46,6 @@ def _identity(uid: str) -> str:
     return uid.replace("-", "")[:_UID_LENGTH]
 
 
-def number_of(job: dict[str, Any], uid: str) -> int:
-    """Return the number of a Job of an owner, 0 for one that was made by somebody else."""
-    found = _NUMBER.search(job["metadata"]["name"])
-    return int(found[2]) if found is not None and found[1] == _identity(uid) else 0
-
-
 def manifest(scaled_job: ScaledJob, number: int) -> dict[str, Any]:
     """Return the Job to create, with KEDA's labels, annotations and defaults (executor/scale_jobs.go, generateJobs)."""
     metadata = scaled_job.metadata
