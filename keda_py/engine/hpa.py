@@ -53,16 +53,18 @@ class HpaKeeper:
             return None if any(True for _ in live.broken()) else str(error)
         await self._delete_renamed(raw, scaled_object, name)
         if found is None:
-            await self._create(wanted, raw)
+            await self._create(wanted, raw, live)
         elif (patch := hpa.differs(wanted, found)) is not None:
             self._cluster.hpas.put(await self._cluster.client.merge_patch(HPAS, namespace, name, patch))
             log.info("updated", object=f"{namespace}/{scaled_object.metadata.name}", hpa=name)
         return None
 
-    async def _create(self, wanted: dict[str, Any], raw: dict[str, Any]) -> None:
+    async def _create(self, wanted: dict[str, Any], raw: dict[str, Any], live: Live) -> None:
         namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
-        if (raw.get("status") or {}).get("hpaName") == name:
+        # The status may not have come to say so yet.
+        if name in ((raw.get("status") or {}).get("hpaName"), live.hpa_made):
             await self._confirm(raw)
+        live.hpa_made = name
         try:
             self._cluster.hpas.put(await self._cluster.client.create(HPAS, namespace, wanted))
             log.info("created", hpa=name, namespace=namespace)

@@ -37,6 +37,8 @@ class Live:
     seen_before: datetime | None = None
     """When a trigger that has been replaced since was last read and found active."""
     memory: Wakefulness | None = None
+    hpa_made: str = ""
+    """The HPA that this process has made for it, by its name."""
     asked: Asked = NOTHING
     """What its annotations ask for."""
     stand_in: StandIn | None = None

@@ -1,5 +1,6 @@
 """ScaledJobs on a real cluster: what the API server refuses, edits, history, kubectl; and quiet if nothing is new."""
 
+import time
 from typing import Any
 
 import pytest
@@ -116,8 +117,10 @@ def test_the_newest_by_when_they_finished_are_kept_and_what_runs_always(world: W
     spec = {"successfulJobsHistoryLimit": 2, "failedJobsHistoryLimit": 1, "rolloutStrategy": "gradual"}
 
     def also(count: int, pod: dict[str, Any]) -> None:
-        source.values["a"] = count
         world.apply(world.scaled_job("a", source.trigger("a", target=1), pod=pod, **spec))
+        # Not before the edit has been heard of: else a Job may be made of the pod before.
+        time.sleep(3)
+        source.values["a"] = count
 
     with Workers(world.cluster.kubeconfig, world.namespace, {}).working() as seen:
 

@@ -246,9 +246,10 @@ async def test_a_thousand_queues_are_one_connection_and_few_channels(broker: Bro
                     assert f"no queue {name} " in outcome.failure
                 else:
                     assert value(outcome) == (number % 5 if number % 7 == 0 else 0)
-        found = await eventually(lambda: asyncio.to_thread(ours, broker), bool)
-        assert len(found) == 1
-        assert found[0]["channels"] <= 16
+        # A channel that a missing queue has cost may still be counted, beside the one in its place.
+        await eventually(
+            lambda: asyncio.to_thread(ours, broker), lambda found: len(found) == 1 and found[0]["channels"] <= 16
+        )
     await eventually(lambda: asyncio.to_thread(ours, broker), lambda found: not found)
 
 

@@ -262,7 +262,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "wakes-to-two": Mutation(scaled_object, "decide", _wakes_to_two, ("bounds",)),
     "takes-unknown-for-zero": Mutation(scaled_object, "combine", _takes_unknown_for_zero, (UNKNOWN, "status")),
     "one-trigger-speaks-for-all": Mutation(
-        Live, "states", _lets_one_trigger_speak_for_all, (UNKNOWN, "activation", "status")
+        Live, "states", _lets_one_trigger_speak_for_all, (UNKNOWN, "activation", "status", "converged")
     ),
     "counts-old-readings-as-new": Mutation(LiveTrigger, "_outcome", _counts_old_readings_as_new, (UNKNOWN, "status")),
     "calls-the-unknown-inactive": Mutation(ScaledObjects, "_write", _calls_the_unknown_inactive, ("status",)),
