@@ -1,6 +1,7 @@
 """The daemon itself: killed at any moment, cut off, held up, one of two; and quiet when there is nothing to do."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from .source import Source
 from .world import World, moment
 
 pytestmark = pytest.mark.timeout(300)
+
+Calls = Callable[[Cluster], dict[tuple[str, str, str], float]]
+"""Counts what the API server has been asked: verb, resource and subresource."""
 
 
 def started(cluster: Cluster, folder: Path, *arguments: str) -> Daemon:
@@ -235,7 +239,7 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
 
         # Not more often: reading 200 objects would keep the source, which is in this process, from answering.
         world.until(settled, "all are ready", seconds=90, every=3)
-        before = quiet(world)
+        before = quiet(world, ours)
         asked = source.asked.copy()
         # However slow this machine is at the moment: ten polls of each object.
         world.until(
@@ -250,13 +254,33 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
         assert "Traceback" not in daemon.said()
 
 
-def quiet(world: World) -> dict[tuple[str, str, str], float]:
-    """Return the writes so far, once all that came of making the objects has been written, events included."""
-    counts = ours(world.cluster)
+def test_steady_scaled_jobs_see_no_write_and_no_list(world: World, source: Source, tmp_path: Path) -> None:
+    names = [f"m{number}" for number in range(50)]
+    source.values = dict.fromkeys(names, 1.0)
+    world.apply(*(world.scaled_job(name, source.trigger(name, target=1), pollingInterval=5) for name in names))
+    with started(world.cluster, tmp_path, "--http-timeout=8000") as daemon:
+
+        def settled() -> bool:
+            found = [pod for pod in world.get("pods")["items"] if pod["status"].get("phase") == "Running"]
+            return len(found) == len(names)
+
+        world.until(settled, "each has its Job, and it runs", seconds=150, every=3)
+        before = quiet(world, of_jobs)
+        asked = source.asked.copy()
+        world.until(
+            lambda: all(source.asked[name] >= asked[name] + 5 for name in names), "all are polled", seconds=180, every=3
+        )
+        assert of_jobs(world.cluster) == before
+        assert "Traceback" not in daemon.said()
+
+
+def quiet(world: World, calls: Calls) -> dict[tuple[str, str, str], float]:
+    """Return the calls so far, once all that came of making the objects has been written, events included."""
+    counts = calls(world.cluster)
 
     def nothing_new() -> bool:
         nonlocal counts
-        before, counts = counts, ours(world.cluster)
+        before, counts = counts, calls(world.cluster)
         return before == counts
 
     world.until(nothing_new, "nothing is written for a while", seconds=120, every=10)
@@ -281,3 +305,14 @@ def ours(cluster: Cluster) -> dict[tuple[str, str, str], float]:
     verbs = {"POST", "PUT", "PATCH", "DELETE", "APPLY"}
     counts = cluster.request_counts()
     return {key: value for key, value in counts.items() if key[0] in verbs and key[1:] in written}
+
+
+def of_jobs(cluster: Cluster) -> dict[tuple[str, str, str], float]:
+    """Return the writes of what the daemon writes for ScaledJobs, and the lists of Jobs and pods, by whomever."""
+    verbs = {"POST", "PUT", "PATCH", "DELETE", "APPLY"}
+    written = {"scaledjobs", "jobs", "events", "pods"}
+    return {
+        key: count
+        for key, count in cluster.request_counts().items()
+        if (key[0] in verbs and key[1] in written) or (key[0] == "LIST" and key[1] in {"jobs", "pods"})
+    }

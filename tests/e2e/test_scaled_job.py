@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.controlplane.cluster import Cluster
-from tests.controlplane.daemon import Daemon
 
 from .source import Source
 from .workers import Workers
@@ -176,42 +175,3 @@ def test_it_reads_as_with_keda_and_is_paused_and_deleted_with_kubectl(world: Wor
     until_jobs(world, "a", 5)
     kubectl("delete", "sj", "a", space, "--timeout=30s")
     until_jobs(world, "a", 0)
-
-
-# --- quiet ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_steady_cluster_sees_no_write_and_no_list(world: World, source: Source, daemon: Daemon) -> None:
-    names = [f"m{number}" for number in range(50)]
-    source.values = dict.fromkeys(names, 1.0)
-    world.apply(*(world.scaled_job(name, source.trigger(name, target=1), pollingInterval=2) for name in names))
-
-    def settled() -> bool:
-        found = [pod for pod in world.get("pods")["items"] if pod["status"].get("phase") == "Running"]
-        return len(found) == len(names)
-
-    world.until(settled, "each has its Job, and it runs", seconds=120, every=2)
-    before = ours(world.cluster)
-
-    def nothing_new() -> bool:
-        nonlocal before
-        last, before = before, ours(world.cluster)
-        return last == before
-
-    world.until(nothing_new, "nothing is written for a while", seconds=120, every=8)
-    asked = source.asked.copy()
-    world.until(
-        lambda: all(source.asked[name] >= asked[name] + 5 for name in names), "all are polled", seconds=180, every=1
-    )
-    assert ours(world.cluster) == before
-
-
-def ours(cluster: Cluster) -> dict[tuple[str, str, str], float]:
-    """Return the writes of what the daemon writes here, and the lists of Jobs and pods, by whomever."""
-    verbs = {"POST", "PUT", "PATCH", "DELETE", "APPLY"}
-    written = {"scaledjobs", "jobs", "events", "pods"}
-    return {
-        key: count
-        for key, count in cluster.request_counts().items()
-        if (key[0] in verbs and key[1] in written) or (key[0] == "LIST" and key[1] in {"jobs", "pods"})
-    }
