@@ -21,15 +21,15 @@ def owned(name: str = "orders", uid: str = UID) -> ScaledJob:
     return ScaledJob.parse({"metadata": {"name": name, "namespace": "default", "uid": uid}, "spec": spec})
 
 
-def finished(number: int) -> dict[str, Any]:
-    name = job_name(owned(), number)
-    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob", "name": "orders", "uid": UID, "controller": True}
+def finished(number: int, of: str = "orders") -> dict[str, Any]:
+    name = job_name(owned(of), number)
+    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob", "name": of, "uid": UID, "controller": True}
     metadata = {
         "name": name,
         "namespace": "default",
         "uid": f"11111111-2222-3333-4444-{number:012d}",
         "resourceVersion": str(1000 + number),
-        "labels": {"scaledjob.keda.sh/name": "orders", "team": "a"},
+        "labels": {"scaledjob.keda.sh/name": of, "team": "a"},
         "annotations": {"scaledjob.keda.sh/job-target": "0123456789abcdef", "note": "n" * 500},
         "ownerReferences": [owner],
         "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {"f:template": {}}}}],
@@ -38,14 +38,14 @@ def finished(number: int) -> dict[str, Any]:
     return copied({"metadata": metadata, "spec": {"template": {"spec": LARGE}}, "status": {"conditions": [ended]}})
 
 
-def pod_of(number: int) -> dict[str, Any]:
-    name = job_name(owned(), number)
+def pod_of(number: int, of: str = "orders") -> dict[str, Any]:
+    name = job_name(owned(of), number)
     metadata = {
         "name": f"{name}-x7f2k",
         "namespace": "default",
         "uid": f"21111111-2222-3333-4444-{number:012d}",
         "resourceVersion": str(9000 + number),
-        "labels": {"scaledjob.keda.sh/name": "orders", "job-name": name},
+        "labels": {"scaledjob.keda.sh/name": of, "job-name": name},
     }
     kinds = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     conditions = [{"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"} for kind in kinds]
@@ -59,20 +59,21 @@ def copied(found: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_of_thousands_of_finished_jobs_little_is_kept() -> None:
-    count = 1000
+    owners, each = [f"orders-{number}" for number in range(500)], 10
     found, pods = Store(trim_job), Store(trim_pod)
     known = Jobs(found, pods, wake=lambda _: None)
     tracemalloc.start()
     try:
-        for number in range(count):
-            found.put(finished(number))
-            pods.put(pod_of(number))
+        for owner in owners:
+            for number in range(1, each + 1):
+                found.put(finished(number, owner))
+                pods.put(pod_of(number, owner))
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     # Of some 25 KB that a Job and its pod come as.
-    assert kept / count < 6000
-    assert len(known.of(owned())) == count
+    assert kept / (len(owners) * each) < 6000
+    assert [len(known.of(owned(owner))) for owner in owners] == [each] * len(owners)
 
 
 async def test_of_jobs_that_are_gone_nothing_is_kept_but_their_highest_number() -> None:
