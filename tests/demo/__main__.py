@@ -51,7 +51,7 @@ def main() -> int:
 
 def started(stack: ExitStack) -> tuple[Cluster, Daemon]:
     """Start everything; what `stack` closes again at the end."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keda-py-demo-")))
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"keda-py-demo-{os.getpid()}-")))
     say("starting a Kubernetes control plane (etcd, API server, controllers, scheduler; pods are simulated by kwok)")
     cluster = stack.enter_context(Cluster(f"demo-{os.getpid()}", hpa_sync="5s"))
     say("installing the CRDs, the daemon's ServiceAccount and its RBAC")
