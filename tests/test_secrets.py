@@ -401,7 +401,7 @@ async def test_no_canary_shows_anywhere(encoder: str, capfd: pytest.CaptureFixtu
         async with trying() as cluster:
             cluster.apply(*garden.manifests)
             await cluster.until(lambda: all(cluster.ready(name)[0] for name in garden.names), LONG)
-            assert {cluster.ready(name)[0] for name in garden.names} == {"True", "False"}, "some read well, some do not"
+            assert {cluster.ready(name)[0] for name in garden.names} >= {"True", "False"}, "some read well, some do not"
             for where, text in objects(cluster, garden):
                 search(where, text)
             async for where, text in answers(cluster):
