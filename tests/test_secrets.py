@@ -337,6 +337,16 @@ def _authentication(name: str, parameters: dict[str, str], way: str) -> dict[str
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
+EVENTS: Final = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
+
+
+def told(cluster: Tried, garden: Garden) -> bool:
+    """Whether each object has been looked at, and events have told of what is wrong: they come a little later."""
+    said = [cluster.ready(name) for name in garden.names]
+    notes = {event["note"] for event in cluster.listed(EVENTS)}
+    return all(status and (status == "True" or message in notes) for status, message in said)
+
+
 def objects(cluster: Tried, garden: Garden) -> Iterator[tuple[str, str]]:
     """Yield what the API server shows of all that the daemon writes."""
     for name in garden.names:
@@ -344,11 +354,13 @@ def objects(cluster: Tried, garden: Garden) -> Iterator[tuple[str, str]]:
         yield f"ScaledObject {name}", json.dumps({key: part for key, part in found.items() if key != "spec"})
     for path in (
         f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers",
-        f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events",
+        EVENTS,
         "/apis/keda.sh/v1alpha1/triggerauthentications",
         "/apis/keda.sh/v1alpha1/clustertriggerauthentications",
     ):
-        for item in cluster.listed(path):
+        found_here = cluster.listed(path)
+        assert found_here, f"there is something at {path}"
+        for item in found_here:
             yield f"{path} {item['metadata']['name']}", json.dumps(item)
 
 
@@ -400,7 +412,7 @@ async def test_no_canary_shows_anywhere(encoder: str, capfd: pytest.CaptureFixtu
         garden.fill()
         async with trying() as cluster:
             cluster.apply(*garden.manifests)
-            await cluster.until(lambda: all(cluster.ready(name)[0] for name in garden.names), LONG)
+            await cluster.until(lambda: told(cluster, garden), LONG)
             assert {cluster.ready(name)[0] for name in garden.names} >= {"True", "False"}, "some read well, some do not"
             for where, text in objects(cluster, garden):
                 search(where, text)
