@@ -95,5 +95,13 @@ def _unknown(model: type[Metadata], metadata: Mapping[str, str]) -> Iterator[str
         if ENV in parameter.order:
             known.update(f"{name}{FROM_ENV}" for name in parameter.names)
     for name in [name for name in metadata if name not in known][:_MOST_UNKNOWN]:
-        near = difflib.get_close_matches(name, sorted(known), n=1) if len(name) <= _LONGEST_NAME else []
-        yield f"nothing reads the parameter {name}; " + (f"did you mean {near[0]}?" if near else "remove it")
+        near = _nearest(name, known)
+        yield f"nothing reads the parameter {name}; " + (f"did you mean {near}?" if near else "remove it")
+
+
+def _nearest(name: str, known: set[str]) -> str | None:
+    if (without := name.removesuffix(FROM_ENV)) in known:
+        return without
+    # To look for one that is like a very long name takes very long.
+    near = difflib.get_close_matches(name, sorted(known), n=1) if len(name) <= _LONGEST_NAME else []
+    return near[0] if near else None

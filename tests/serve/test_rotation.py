@@ -158,7 +158,7 @@ async def test_another_ones_webhooks_are_left_alone_and_keep_nothing_from_the_ap
         await world.keeper().check()
     assert world.trusted == world.authority
     world.points_at("datadog-cluster-agent")
-    with pytest.raises(ValueError, match="points at keda/datadog-cluster-agent.*; no webhook of"):
+    with pytest.raises(ValueError, match=r"points at keda/datadog-cluster-agent.*; no webhook of"):
         await world.keeper().check()
 
 
