@@ -236,6 +236,15 @@ def test_a_replica_that_does_not_lead_answers_as_well(shop: World, validated: Da
     shop.until(lambda: "denied" in applied(shop, refused, dry_run=True), "the first one is asked again")
 
 
+def test_the_daemon_itself_is_not_asked_about(shop: World) -> None:
+    applied(shop, so(cron()))
+    space, patch = f"--namespace={shop.namespace}", '--patch={"spec": {"idleReplicaCount": 7}}'
+    change = ("patch", "so", "a", space, "--type=merge", patch)
+    assert "denied the request: spec.idleReplicaCount" in shop.cluster.kubectl(*change, check=False)
+    itself = "--as=system:serviceaccount:keda:keda-operator"
+    assert "scaledobject.keda.sh/a patched" in shop.cluster.kubectl(*change, itself)
+
+
 def test_it_is_allowed_what_it_needs(shop: World, validated: Daemon) -> None:
     found = shop.cluster.get("validatingwebhookconfiguration", VALIDATING_WEBHOOK)["webhooks"]
     assert len(found) == 6

@@ -8,6 +8,7 @@ import pytest
 from keda_py.api.trigger import ScaleTrigger
 from keda_py.engine.registry import Registry
 from keda_py.engine.trigger_check import Checked, Owner, TriggerCheck
+from keda_py.parameter import declared_parameters
 from keda_py.scaler import Metadata, Platform, Scaler, ScalerError, param
 from keda_py.testing import FakeKubernetes
 
@@ -70,6 +71,18 @@ def test_in_a_formula_a_value_of_its_own_need_not_be_given() -> None:
     assert "value: must be greater than 0" in checked("kubernetes-workload", **pods).problems[0]
     in_formula = Owner("ScaledObject", "shop", "orders", uses_modifiers=True)
     assert checked("kubernetes-workload", in_formula, **pods) == Checked()
+
+
+@pytest.mark.parametrize("trigger_type", Registry.installed().types)
+@pytest.mark.parametrize("auth", [False, True])
+def test_no_value_is_ever_told(trigger_type: str, *, auth: bool) -> None:
+    declared = declared_parameters(Registry.installed().load(trigger_type).metadata)
+    values = {
+        name: "s3cret" for _, parameter in declared for name in (*parameter.names, f"{parameter.names[0]}FromEnv")
+    }
+    found = checked(trigger_type, auth=auth, **values)
+    assert found.problems
+    assert "s3cret" not in str(found)
 
 
 class QueueMetadata(Metadata):
