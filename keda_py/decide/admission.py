@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from keda_py.api.authentication import OAuth2, PodIdentity, TriggerAuthenticationSpec
 from keda_py.api.cloud_event_source import CloudEventSourceSpec
 from keda_py.api.scaled_job import ScaledJobSpec
-from keda_py.api.scaled_object import ScaledObject, ScaledObjectSpec, ScalingModifiers
+from keda_py.api.scaled_object import ScaledObject, ScaledObjectSpec
 from keda_py.decide import modifiers, validate
+from keda_py.decide.formula import FormulaError
 from keda_py.naming import MAX_LABEL_LENGTH, Label, Refusal
 
 RESOURCES: Final = frozenset({"cpu", "memory"})
@@ -86,18 +87,12 @@ def of_scaled_object(scaled_object: ScaledObject) -> Iterator[Finding]:
     yield from _names(scaled_object)
     yield from _fallback(spec)
     yield from _findings(Refusal.TRIGGERS, validate.trigger_problems(spec.triggers))
-    wanted = Refusal.MODIFIERS if uses_modifiers(spec) else Refusal.MODIFIERS_FALLBACK
-    yield from _findings(wanted, modifiers.problems(spec))
+    yield from _modifiers(spec)
 
 
 def of_scaled_job(spec: ScaledJobSpec) -> Iterator[Finding]:
     """Yield what is wrong with a ScaledJob by itself."""
     return _findings(Refusal.TRIGGERS, validate.job_problems(spec))
-
-
-def uses_modifiers(spec: ScaledObjectSpec) -> bool:
-    """Return whether an object makes one metric of those of its triggers."""
-    return spec.advanced is not None and spec.advanced.scaling_modifiers not in (None, ScalingModifiers())
 
 
 def warnings_of(spec: ScaledObjectSpec) -> Iterator[str]:
@@ -123,11 +118,22 @@ def _names(scaled_object: ScaledObject) -> Iterator[Finding]:
 
 
 def _fallback(spec: ScaledObjectSpec) -> Iterator[Finding]:
-    if spec.fallback is None or uses_modifiers(spec):
+    if spec.fallback is None or spec.modifiers is not None:
         return
     if all(trigger.type in RESOURCES for trigger in spec.triggers):
         sentence = "spec.fallback: the HPA reads cpu and memory itself, so that there is nothing to stand in for"
         yield Finding(Refusal.FALLBACK, f"{sentence}; remove it, or add a trigger of another type")
+
+
+def _modifiers(spec: ScaledObjectSpec) -> Iterator[Finding]:
+    if spec.modifiers is None:
+        yield from _findings(Refusal.MODIFIERS_FALLBACK, modifiers.problems(spec))
+        return
+    yield from _findings(Refusal.MODIFIERS, modifiers.problems(spec))
+    try:
+        modifiers.activation(spec.modifiers)
+    except FormulaError as problem:
+        yield Finding(Refusal.MODIFIERS, str(problem))
 
 
 def _findings(reason: str, sentences: Sequence[str]) -> Iterator[Finding]:

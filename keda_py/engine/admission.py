@@ -162,7 +162,7 @@ class Admission:
         if target is not None and not asked.dry_run:
             needs = await self._requests(scaled_object, target, known=known)
             findings, warnings = findings + needs[0], warnings + needs[1]
-        owner = Owner(asked.kind, asked.namespace, scaled_object.metadata.name, admission.uses_modifiers(spec))
+        owner = Owner(asked.kind, asked.namespace, scaled_object.metadata.name, in_formula=spec.modifiers is not None)
         checked = await self._checked(spec.triggers, owner, known=known)
         return Verdict((*findings, *checked.findings), (*warnings, *checked.warnings))
 

@@ -30,12 +30,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose triggers they are."""
+    """Whose triggers they are; `in_formula`: one metric is made of them all."""
 
     kind: str
     namespace: str
     name: str
-    uses_modifiers: bool = False
+    in_formula: bool = False
 
 
 class TriggerCheck:
@@ -76,7 +76,7 @@ class TriggerCheck:
             kind=owner.kind,
             name=spec.name or None,
             metric_type=spec.metric_type or None,
-            in_formula=owner.uses_modifiers,
+            in_formula=owner.in_formula,
         )
         try:
             build(scaler, trigger, platform=self._platform, source=lambda _: None).metric_specs()

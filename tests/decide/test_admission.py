@@ -59,12 +59,13 @@ def test_a_scaled_object(spec: dict[str, Any], refused: list[str]) -> None:
         ({"formula": "a + b", "target": "2"}, [Refusal.MODIFIERS]),
         ({"formula": "a", "target": "none"}, [Refusal.MODIFIERS]),
         ({"formula": "a", "target": "0"}, [Refusal.MODIFIERS]),
+        ({"formula": "a", "target": "2", "activationTarget": "none"}, [Refusal.MODIFIERS]),
+        ({"formula": "a", "target": "2", "activationTarget": "1.5"}, []),
     ],
 )
 def test_scaling_modifiers(modifiers: dict[str, Any], refused: list[str]) -> None:
     spec = {"triggers": [CRON | {"name": "a"}], "advanced": {"scalingModifiers": modifiers}}
     assert reasons(**spec) == refused
-    assert admission.uses_modifiers(scaled_object(**spec).spec) == bool(modifiers)
 
 
 def test_with_a_formula_cpu_alone_may_fall_back() -> None:
