@@ -52,7 +52,7 @@ controlplane: $(STAMP)
 ## make bench      measure it, on a real control plane and with real brokers: what docs/performance.md shows
 bench: $(STAMP) servers controlplane
 	@$(BIN)/python -m tests.bench
-	@for part in kafka rabbitmq sqs jobs scenarios; do $(BIN)/python -m tests.bench.$$part || exit 1; done
+	@for part in kafka rabbitmq sqs jobs webhook scenarios; do $(BIN)/python -m tests.bench.$$part || exit 1; done
 
 ## make soak       play SEEDS=100000 scenarios on all cores, to the first that fails
 soak: $(STAMP)

@@ -19,7 +19,6 @@ IGNORED: Final = (
     "disable-compression",
     "enable-high-cardinality-metrics-labels",
     "enable-opentelemetry-metrics",
-    "enable-webhook-patching",
     "filepath-auth-root-path",
     "http-idle-conn-timeout",
     "http-max-idle-conns",
@@ -32,7 +31,6 @@ IGNORED: Final = (
     "profiling-bind-address",
     "stderrthreshold",
     "v",
-    "validating-webhook-name",
     "zap-devel",
     "zap-stacktrace-level",
     "zap-time-encoding",
@@ -143,10 +141,16 @@ _FLAGS: Final[list[Decorator]] = [
         "Where external metrics are served to the API server; 0: off.",
         type=AddressType(),
     ),
+    _flag(
+        "webhook-bind-address",
+        ":9443",
+        "Where the API server has objects validated; 0: off.",
+        type=AddressType(),
+    ),
     _flag("metrics-bind-address", ":8080", "Where /metrics is served; 0: off.", type=AddressType()),
     _switch("enable-prometheus-metrics", "Serve /metrics.", default=True),
     _flag("health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0: off.", type=AddressType()),
-    _flag("cert-dir", "/certs", "Folder with tls.crt, tls.key and ca.crt for the external metrics server."),
+    _flag("cert-dir", "/certs", "Folder with tls.crt, tls.key and ca.crt for external metrics and webhook."),
     _switch(
         "enable-cert-rotation",
         "Make and renew the certificate in a Secret. Default: unless --cert-dir has one.",
@@ -154,9 +158,11 @@ _FLAGS: Final[list[Decorator]] = [
     ),
     _flag("cert-secret-name", naming.CERTIFICATE_SECRET, "The Secret for the certificate made here."),
     _switch("enable-apiservice-patching", "Put the certificate's authority into the APIService.", default=True),
+    _switch("enable-webhook-patching", "Put it into the webhook configuration, too.", default=True),
+    _flag("validating-webhook-name", naming.VALIDATING_WEBHOOK, "The ValidatingWebhookConfiguration."),
     _flag("operator-service-name", "keda-operator", "Service of the daemon, for the certificate."),
     _flag("metrics-server-service-name", "keda-metrics-apiserver", "Service that the APIService points at."),
-    _flag("webhooks-service-name", "keda-admission-webhooks", "Service of the webhooks, for the certificate."),
+    _flag("webhooks-service-name", "keda-admission-webhooks", "Service that the webhook configuration points at."),
     _flag("k8s-cluster-domain", "cluster.local", "DNS domain of the cluster."),
     _flag(
         "ca-dir",
@@ -222,8 +228,8 @@ def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
 def run(**given: Any) -> None:
     """Watch ScaledObjects and scale what they point at, until told to stop.
 
-    Flags and variables are those of KEDA's operator and metrics server where they have a counterpart here. Flags of
-    theirs without one are taken and ignored.
+    Flags and variables are those of KEDA's operator, metrics server and webhooks where they have a counterpart here.
+    Flags of theirs without one are taken and ignored.
     """
     settings = _settings(given)
     unused = tuple(_unused(given))
@@ -254,6 +260,7 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         leadership=_leadership(given),
         certificates=_certificates(given),
         external_metrics=given["secure_bind_address"],
+        webhook=given["webhook_bind_address"],
         telemetry=given["metrics_bind_address"] if given["enable_prometheus_metrics"] else None,
         health=given["health_probe_bind_address"],
         http_timeout=timedelta(milliseconds=given["http_timeout"]),
@@ -289,7 +296,10 @@ def _certificates(given: Mapping[str, Any]) -> Certificates:
         rotates=given["enable_cert_rotation"],
         secret=given["cert_secret_name"],
         patches_api_service=given["enable_apiservice_patching"],
+        patches_webhook=given["enable_webhook_patching"],
         services=services,
         metrics_service=given["metrics_server_service_name"],
+        webhook_service=given["webhooks_service_name"],
+        webhook_name=given["validating_webhook_name"],
         cluster_domain=given["k8s_cluster_domain"],
     )

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from keda_py.decide import report
+from keda_py.engine.admission import LIMIT_RANGES, Admission, Watched, trim_limit_range
 from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
@@ -30,6 +31,7 @@ from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_job import ScaledJobs
 from keda_py.engine.scaled_object import ScaledObjects
 from keda_py.engine.target import DEPLOYMENTS, STATEFUL_SETS, Targets, trim_workload
+from keda_py.engine.trigger_check import TriggerCheck
 from keda_py.kube.client import Client, Resource
 from keda_py.kube.discovery import Discovery
 from keda_py.kube.lease import Lease
@@ -88,6 +90,8 @@ class Daemon:
         # Apart from the rest: who may not see Jobs can have ScaledObjects all the same.
         self._job_stores = {JOBS: Store(trim_job), PODS: Store(trim_pod)}
         self._job_reflectors = self._reflect(self._job_stores)
+        self._limit_ranges = Store(trim_limit_range)
+        self._limit_reflectors = self._reflect({LIMIT_RANGES: self._limit_ranges}) if settings.webhook else []
         self._recorder = Recorder(client, now=now, instance=socket.gethostname(), chance=self._chance)
         self._term_over = asyncio.Event()
         self._lease = Lease(
@@ -131,7 +135,7 @@ class Daemon:
 
     async def _work(self, controllers: Sequence[Controller], parts: asyncio.TaskGroup) -> None:
         parts.create_task(self._recorder.run(), name="events")
-        for reflector in [*self._reflectors, *self._job_reflectors]:
+        for reflector in [*self._reflectors, *self._job_reflectors, *self._limit_reflectors]:
             parts.create_task(reflector.run(), name="watch")
         # Nothing is decided on half a picture.
         for reflector in self._reflectors:
@@ -265,8 +269,24 @@ class Daemon:
             field_selector=field_selector,
         )
 
+    def _admission(self) -> Admission:
+        namespaces = self._settings.watch_namespaces
+        watched = Watched(
+            self._stores,
+            authentications=self._authentications,
+            limit_ranges=self._limit_ranges,
+            limits_known=lambda: all(reflector.listed.is_set() for reflector in self._limit_reflectors),
+            listed=self._is_listed,
+            sees=lambda namespace: not namespaces or namespace in namespaces,
+        )
+        return Admission(watched, self._client, TriggerCheck(self._registry, self._platform()))
+
+    def _is_listed(self) -> bool:
+        return all(reflector.listed.is_set() for reflector in self._reflectors)
+
     def _servers(self) -> Servers:
         settings = self._settings
+        admission = self._admission()
         return Servers(
             settings,
             self._client,
@@ -277,7 +297,9 @@ class Daemon:
                 lease=settings.leadership.name if settings.leadership.elect else None,
                 leads=lambda: self.acts,
                 queued={"scaledobject": self._queue, "scaledjob": self._job_queue},
+                admission=admission.counts,
             ),
             read=partial(read_metric, self.live),
-            listed=lambda: all(reflector.listed.is_set() for reflector in self._reflectors),
+            review=admission.review,
+            listed=self._is_listed,
         )

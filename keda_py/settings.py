@@ -51,8 +51,11 @@ class Certificates:
     rotates: bool | None = None
     secret: str = naming.CERTIFICATE_SECRET
     patches_api_service: bool = True
+    patches_webhook: bool = True
     services: tuple[str, ...] = ("keda-operator", "keda-metrics-apiserver", "keda-admission-webhooks")
     metrics_service: str = "keda-metrics-apiserver"
+    webhook_service: str = "keda-admission-webhooks"
+    webhook_name: str = naming.VALIDATING_WEBHOOK
     cluster_domain: str = "cluster.local"
 
     def names(self, namespace: str) -> list[str]:
@@ -76,6 +79,7 @@ class Settings:
     leadership: Leadership = field(default_factory=Leadership)
     certificates: Certificates = field(default_factory=Certificates)
     external_metrics: Address | None = Address("", 6443)
+    webhook: Address | None = Address("", 9443)
     telemetry: Address | None = Address("", 8080)
     health: Address | None = Address("", 8081)
     service_tls: Tls = field(default_factory=Tls)

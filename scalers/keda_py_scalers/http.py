@@ -329,8 +329,10 @@ class HttpScaler(Scaler[H]):
     def check(self) -> Iterator[str]:
         """Yield what is wrong with the authentication."""
         yield from super().check()
-        yield from self.meta.problems()
-        if "tls" in self.meta.auth_modes:
+        problems = list(self.meta.problems())
+        yield from problems
+        # All authorities of the system are read for a context: only if there is something to find out.
+        if "tls" in self.meta.auth_modes and not problems:
             try:
                 self.meta.tls(self.platform)
             except ScalerError as error:

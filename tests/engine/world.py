@@ -124,7 +124,9 @@ class Embedded:
         self.api = self.cluster.api
         self.wire = Wire(LocalTransport(self.api))
         self.registry = Registry([Installed(name, found) for name, found in scalers.items()])  # type: ignore[list-item]
-        self.settings = Settings(external_metrics=None, telemetry=None, health=None, reconciles=3, **settings)
+        self.settings = Settings(
+            external_metrics=None, webhook=None, telemetry=None, health=None, reconciles=3, **settings
+        )
         self.chance, self.now = chance, now
         self.daemon = self.another(self.wire)
         self.cluster.read_metric = self._read_metric
