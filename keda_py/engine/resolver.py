@@ -173,5 +173,6 @@ def _described(scalable: Scalable, index: int, spec: ScaleTrigger, known: _Known
         name=spec.name or None,
         metric_type=spec.metric_type or None,
         pod_identity=resolved.pod_identity,
+        in_formula=scalable.in_formula,
     )
     return Described(trigger, scalable.interval, bool(spec.use_cached_metrics), problem, waits)
