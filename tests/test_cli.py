@@ -88,6 +88,7 @@ def test_every_flag_of_keda_is_taken(tmp_path: Path) -> None:
         (["run", "--metrics-bind-address", ":99999"], "is not an address such as :8080"),
         (["run", "--lease-duration", "15"], "is not a duration such as 15s"),
         (["run", "--lease-duration", "5s"], "--lease-duration must be longer than --renew-deadline"),
+        (["run", "--bound-service-account-token-expiry", "30m"], "'30m' must be from 1:00:00 to 6:00:00"),
         (["run", "--enable-cert-rotation=false", "--cert-dir=/none"], "there is no /none/tls.crt"),
         (["run", "--http-tls-ciphers", "ROT13"], "unknown cipher suites ROT13"),
         (["run", "--leader-elect=perhaps"], "is not a valid boolean"),
