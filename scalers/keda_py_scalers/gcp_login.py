@@ -5,13 +5,14 @@ it sends is sent by the event loop; it does not get to see what it would try aga
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, Final
 
-from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
 
 from keda_py.scaler import ScalerError
 from keda_py_scalers.cloud_http import CloudHttp
@@ -38,6 +39,10 @@ _REFUSALS: Final = frozenset(
     }
 )
 """What a token server may say (RFC 6749, RFC 8693): nothing else of its words is quoted."""
+
+
+_ODD: Final = (GoogleAuthError, AttributeError, KeyError, OSError, TypeError, ValueError)
+"""What the library raises for what makes no sense; its words may repeat what is in a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +83,15 @@ async def log_in(
     request = _Request(http, asyncio.get_running_loop())
     try:
         token, expiry = await asyncio.to_thread(_refreshed, info, scope, request)
-    except ScalerError:
-        raise
-    except RefreshError as error:
+    except (RefreshError, OAuthError) as error:
         raise ScalerError(
             f"Google does not accept the login{_code(error)}: is the key or the federation still there, and not "
             "disabled, and the clock right?"
         ) from None
-    except (GoogleAuthError, AttributeError, KeyError, OSError, TypeError, ValueError):
-        # What these say may repeat what is in the file.
+    except _ODD:
         raise ScalerError(
-            "the Google credentials cannot be used: make the key or the file of the federation anew"
+            "no token came of the Google credentials: is the address in them right, and does "
+            "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES allow the program that they name, if any?"
         ) from None
     if not isinstance(token, str) or not token:
         raise ScalerError("Google answered the login without a token")
@@ -98,7 +101,10 @@ async def log_in(
 
 def _refreshed(info: Mapping[str, Any], scope: str, request: _Request) -> tuple[Any, Any]:
     module, factory = _kind(info)
-    credentials = getattr(import_module(module).Credentials, factory)(info, scopes=[scope])
+    try:
+        credentials = getattr(import_module(module).Credentials, factory)(info, scopes=[scope])
+    except _ODD:
+        raise ScalerError("the Google credentials are not whole: make the key, or the file, anew") from None
     credentials.refresh(request)
     return credentials.token, credentials.expiry
 
@@ -115,8 +121,12 @@ def _kind(info: Mapping[str, Any]) -> tuple[str, str]:
     return _KINDS[kind]
 
 
-def _code(error: RefreshError) -> str:
+def _code(error: GoogleAuthError) -> str:
     """Return what a token server says, if it is one of its words."""
     said = error.args[1] if len(error.args) > 1 else None
-    code = said.get("error") if isinstance(said, dict) else None
+    try:
+        answer = json.loads(said) if isinstance(said, str) else said
+    except (ValueError, RecursionError):
+        answer = None
+    code = answer.get("error") if isinstance(answer, dict) else None
     return f" ({code})" if isinstance(code, str) and code in _REFUSALS else ""
