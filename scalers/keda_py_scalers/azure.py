@@ -73,6 +73,11 @@ def workload(pod: PodIdentity, *, authority: str = "") -> Principal:
     return checked(Principal(client_id, tenant_id, wanted or own or authority or PUBLIC, token_file=token_file))
 
 
+def below(host: str, name: str) -> bool:
+    """Return whether a host is of that name or below it: whether it may be given tokens that are for that name."""
+    return host == name or host.endswith(f".{name}")
+
+
 def checked(principal: Principal) -> Principal:
     """Return a principal as it is; raise `ScalerError` if its tenant or authority could lead elsewhere."""
     if not re.fullmatch(r"[A-Za-z0-9.-]{1,255}", principal.tenant_id):

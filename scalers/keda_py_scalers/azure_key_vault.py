@@ -12,7 +12,7 @@ from typing import Final
 from keda_py.api.authentication import AzureKeyVault as Spec
 from keda_py.scaler import PodIdentity, ScalerError
 from keda_py.secret_store import Access, SecretStore, Values
-from keda_py_scalers.azure import AUTHORITIES, PUBLIC, Principal, Tokens, checked, workload
+from keda_py_scalers.azure import AUTHORITIES, PUBLIC, Principal, Tokens, below, checked, workload
 from keda_py_scalers.cloud_http import CloudHttp, Reply, host_of
 from keda_py_scalers.secret_reading import names_fit, platform_of, read_each
 
@@ -73,7 +73,7 @@ class AzureKeyVault(SecretStore[Spec]):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close()
+        await self._http.aclose()
 
     async def _secret(self, place: _Place) -> str:
         token = await self._tokens.bearer.token()
@@ -104,7 +104,7 @@ def _resource(spec: Spec) -> tuple[str, str]:
         if not url:
             raise ScalerError("cloud: type Private needs keyVaultResourceURL, what tokens for the vault are for")
         resource = host_of(url, "cloud.keyVaultResourceURL").partition(":")[0].lower()
-        if not _below(host, resource):
+        if not below(host, resource):
             raise ScalerError("vaultUri: not below cloud.keyVaultResourceURL; no token for one goes to the other")
         return url, cloud
     if cloud and cloud not in AUTHORITIES:
@@ -113,16 +113,12 @@ def _resource(spec: Spec) -> tuple[str, str]:
             "or Private"
         )
     for name, its_cloud in _CLOUDS.items():
-        if _below(host, name) and cloud in ("", its_cloud):
+        if below(host, name) and cloud in ("", its_cloud):
             return f"https://{name}", its_cloud
     raise ScalerError(
         "vaultUri: no address of a key vault in that cloud, such as https://<name>.vault.azure.net; "
         "elsewhere cloud needs type Private, keyVaultResourceURL and activeDirectoryEndpoint"
     )
-
-
-def _below(host: str, name: str) -> bool:
-    return host == name or host.endswith(f".{name}")
 
 
 def _principal(access: Access[Spec], cloud: str) -> Principal:

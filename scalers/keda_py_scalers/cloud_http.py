@@ -7,6 +7,7 @@ redirect leads, for a token would go along. Messages name the host and never wha
 import asyncio
 import json
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ CONNECTIONS: Final = 16
 IDLE_SECONDS: Final = 90.0
 """How long an idle connection is kept: longer than secrets go unread."""
 LARGEST_BODY: Final = 2**20
+USUAL_LIFE_SECONDS: Final = 3600.0
+"""How long a token is good for if nobody says."""
+LONGEST_LIFE_SECONDS: Final = 86400.0
 TOKEN_MARGIN_SECONDS: Final = 60.0
 """So long before its end a token is replaced."""
 _UNWELL: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -110,7 +114,7 @@ class CloudHttp:
         except aiohttp.ClientError as error:
             raise SourceUnavailable(f"{place} broke off its answer ({type(error).__name__})") from None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
@@ -144,6 +148,11 @@ class Bearer:
         self._until = 0.0
         self._lock = asyncio.Lock()
 
+    @property
+    def kept(self) -> str:
+        """The token that was used last, empty for none."""
+        return self._token
+
     async def token(self) -> str:
         """Return a token; raise what asking for one raised."""
         loop = asyncio.get_running_loop()
@@ -162,16 +171,15 @@ class Bearer:
 
 def issued(reply: Reply) -> tuple[str, float]:
     """Return the token in a token server's answer (RFC 6749 section 5.1), and for how many seconds it is good."""
-    answer = reply.json()
-    token = answer.get("access_token")
     try:
-        seconds = float(answer["expires_in"])
-    except (KeyError, TypeError, ValueError):
-        seconds = 0.0
+        answer = reply.json()
+        token, seconds = answer.get("access_token"), float(answer.get("expires_in") or USUAL_LIFE_SECONDS)
+    except (ScalerError, TypeError, ValueError):
+        token, seconds = None, 0.0
     # It goes into a header.
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise ScalerError(f"{reply.place} answered without a token: is that where tokens are issued?")
-    return token, min(max(seconds, 0.0), 86400.0)
+    if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
+        raise ScalerError(f"no token: {reply.place} answered without one")
+    return token, min(max(seconds, 0.0), LONGEST_LIFE_SECONDS)
 
 
 def host_of(url: str, name: str) -> str:

@@ -58,7 +58,7 @@ class GcpSecretManager(SecretStore[Spec]):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close()
+        await self._http.aclose()
 
     async def _secret(self, place: _Place) -> str:
         token = await self._identity.bearer.token()

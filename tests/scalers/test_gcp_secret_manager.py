@@ -211,7 +211,7 @@ async def test_a_second_read_shows_the_new_value_with_the_same_token_and_connect
 
 
 async def test_a_token_that_has_ended_or_was_revoked_is_replaced(google: Google, cloud: Cloud) -> None:
-    google.expires_in = 0
+    google.expires_in = -1
     async with opened(store(cloud)) as one:
         await one.read()
         google.expires_in = 3599
