@@ -16,6 +16,7 @@ EXTERNAL_METRICS_VERSION: Final = "v1beta1"
 FIELD_MANAGER: Final = "keda-py"
 FINALIZER: Final = "finalizer.keda.sh"
 MANAGED_BY: Final = "keda-operator"
+COMPOSITE: Final = "composite-metric"
 LEASE: Final = "operator.keda.sh"
 CERTIFICATE_SECRET: Final = "kedaorg-certs"  # noqa: S105  the name of a Secret
 

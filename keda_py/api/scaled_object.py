@@ -170,6 +170,12 @@ class ScaledObjectSpec(Model):
         return config or HpaConfig()
 
     @property
+    def modifiers(self) -> ScalingModifiers | None:
+        """What makes one metric of those of all triggers; None if each counts by itself."""
+        given = self.advanced.scaling_modifiers if self.advanced is not None else None
+        return None if given == ScalingModifiers() else given
+
+    @property
     def restores(self) -> bool:
         """Whether the target gets its original replicas back when the object is deleted."""
         return self.advanced is not None and self.advanced.restore_to_original_replica_count

@@ -7,6 +7,9 @@ lets an error read as "inactive", it is `UNKNOWN` here.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+from keda_py.naming import COMPOSITE
 
 
 class Activity(Enum):
@@ -24,7 +27,7 @@ class TriggerState:
     `label`: how a person finds it, such as ``triggers[0] (kafka)``. `active`: by external metric name; None when it
     has not been read or could not be. `failure`: why not; None while the first read is under way. A trigger without
     external metrics (cpu, memory) says nothing about activity and has an empty `active`. `replaced`: it fails, and has
-    failed often enough for `spec.fallback` to stand in; then it counts as active.
+    failed often enough for `spec.fallback` to stand in; then it counts as active, unless a formula decides.
     """
 
     label: str
@@ -34,11 +37,22 @@ class TriggerState:
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """What the metric says that scaling modifiers make of all triggers.
+
+    `active`: None while it has no value. `failure`: why not, if that is not the triggers' doing.
+    """
+
+    active: bool | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Combined:
     """All triggers of an object together; `failures` has a sentence for each trigger that fails.
 
-    `replaced`: the labels of those that `spec.fallback` stands in for. `forced`: it is active because an annotation
-    says so.
+    `active_metrics`: of triggers. `awake_by`: what makes it active: those, or the one metric made of all. `replaced`:
+    the labels of those that `spec.fallback` stands in for. `forced`: it is active because an annotation says so.
     """
 
     activity: Activity
@@ -47,13 +61,15 @@ class Combined:
     pending: bool
     replaced: tuple[str, ...] = ()
     forced: bool = False
+    awake_by: tuple[str, ...] = ()
 
 
-def combine(states: Iterable[TriggerState], *, forced: bool = False) -> Combined:
+def combine(states: Iterable[TriggerState], *, forced: bool = False, composed: Composed | None = None) -> Combined:
     """Return what the triggers say together; `forced` makes it active whatever they say.
 
     One active trigger is enough to be active. To be inactive every trigger must have said so: with one that fails, or
-    has not answered yet, it is unknown. Objects that only have cpu and memory triggers are always active.
+    has not answered yet, it is unknown. Objects that only have cpu and memory triggers are always active. With scaling
+    modifiers all of that is up to the metric that is `composed` of the triggers'.
     """
     known = list(states)
     active = tuple(name for state in known for name, is_active in (state.active or {}).items() if is_active)
@@ -61,10 +77,17 @@ def combine(states: Iterable[TriggerState], *, forced: bool = False) -> Combined
     pending = any(state.active is None and state.failure is None for state in known)
     only_resources = bool(known) and all(state.active == {} for state in known)
     replaced = tuple(state.label for state in known if state.replaced)
-    if active or only_resources or replaced or forced:
-        activity = Activity.ACTIVE
-    elif failures or pending or not known:
-        activity = Activity.UNKNOWN
+    awake_by = active
+    if composed is not None:
+        awake_by = (COMPOSITE,) if composed.active else ()
+        failures += () if composed.failure is None else (composed.failure,)
+        says = composed.active
+    elif active or only_resources or replaced:
+        says = True
     else:
-        activity = Activity.INACTIVE
-    return Combined(activity, active, failures, pending, replaced, forced)
+        says = None if failures or pending or not known else False
+    activity = _ACTIVITY[True if forced else says]
+    return Combined(activity, active, failures, pending, replaced, forced, awake_by)
+
+
+_ACTIVITY: Final = {True: Activity.ACTIVE, False: Activity.INACTIVE, None: Activity.UNKNOWN}

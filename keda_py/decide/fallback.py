@@ -61,7 +61,7 @@ def policy(fallback: Fallback | None, modifiers: ScalingModifiers | None = None)
     if fallback is None:
         return None
     composite = None
-    if modifiers is not None and modifiers != ScalingModifiers():
+    if modifiers is not None:
         if not _WHOLE.fullmatch(modifiers.target) or int(modifiers.target) <= 0:
             return None
         composite = Target(modifiers.metric_type or "AverageValue", modifiers.target)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from keda_py.api.scaled_object import ScaledObject
+from keda_py.decide import modifiers
 from keda_py.decide.pause import Asked
 from keda_py.naming import API_VERSION, MANAGED_BY, Annotation, Label, indexed, label_value, normalize
 from keda_py.quantity import parse
@@ -40,16 +41,22 @@ def build(
     target: ScaleTarget,
     version: str,
 ) -> dict[str, Any]:
-    """Return the HPA of a ScaledObject; raise `HpaError` when no HPA makes sense.
+    """Return the HPA of a ScaledObject that `validate` finds nothing wrong with; raise `HpaError` if none makes sense.
 
     `specs`: what the triggers ask for, with the index of each. `kept`: metrics of the existing HPA that stay although
     their trigger cannot be built now.
     """
     metadata, spec = scaled_object.metadata, scaled_object.spec
-    metrics = [_metric(index, wanted, metadata.name) for index, wanted in specs] + list(kept)
+    metrics = [_metric(indexed(index, ""), wanted, metadata.name) for index, wanted in specs] + list(kept)
     names = [metric["external"]["metric"]["name"] for metric in metrics if metric["type"] == "External"]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise HpaError(f"the metric {twice[0]} is defined more than once")
+    # Stable: within a type the order is that of the triggers.
+    metrics.sort(key=lambda metric: str(metric["type"]))
+    if spec.modifiers is not None:
+        # As in KEDA, those of single containers go too (getScaledObjectMetricSpecs).
+        resources = [metric for metric in metrics if metric["type"] == "Resource"]
+        metrics = [*resources, _metric("", modifiers.metric(spec.modifiers), metadata.name)]
     if not metrics:
         raise HpaError("no trigger has a metric for the HPA")
     return {
@@ -66,8 +73,7 @@ def build(
             "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
             "minReplicas": max(1, spec.min_replicas),
             "maxReplicas": spec.max_replicas,
-            # Stable: within a type the order is that of the triggers.
-            "metrics": sorted(metrics, key=lambda metric: str(metric["type"])),
+            "metrics": metrics,
             **({} if (behavior := _behavior(scaled_object)) is None else {"behavior": behavior}),
         },
     }
@@ -107,9 +113,9 @@ def _owner(scaled_object: ScaledObject) -> dict[str, Any]:
     }
 
 
-def _metric(index: int, spec: MetricSpec, owner: str) -> dict[str, Any]:
+def _metric(prefix: str, spec: MetricSpec, owner: str) -> dict[str, Any]:
     if isinstance(spec, ExternalSpec):
-        metric = {"name": indexed(index, spec.name), "selector": {"matchLabels": {Label.OWNER: owner}}}
+        metric = {"name": f"{prefix}{spec.name}", "selector": {"matchLabels": {Label.OWNER: owner}}}
         return {"type": "External", "external": {"metric": metric, "target": _target(spec.target)}}
     body = {"name": spec.resource, "target": _target(spec.target)}
     if spec.container is None:
@@ -149,7 +155,7 @@ def can_stand_in(trigger_type: str) -> bool:
 
 def stand_in(index: int, trigger_type: str, owner: str) -> dict[str, Any]:
     """Return a metric in place of those of a trigger that never could be built: so many replicas as its value says."""
-    return _metric(index, ExternalSpec(normalize(trigger_type), Target("AverageValue", "1")), owner)
+    return _metric(indexed(index, ""), ExternalSpec(normalize(trigger_type), Target("AverageValue", "1")), owner)
 
 
 def target_of_metric(metric: dict[str, Any]) -> tuple[str, Target]:

@@ -7,6 +7,7 @@ an error, where KEDA hands a number of its own making to the HPA.
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from keda_py.api.scaled_object import Fallback, ScaledObjectSpec, ScalingModifiers
@@ -14,6 +15,8 @@ from keda_py.api.trigger import ScaleTrigger
 from keda_py.decide.formula import Formula, FormulaError
 from keda_py.decide.formula import compile as compile_formula
 from keda_py.decide.number import fits, go_float
+from keda_py.naming import COMPOSITE
+from keda_py.scaler import ExternalSpec, Target
 
 _RESOURCES: Final = frozenset({"cpu", "memory"})
 _WHERE: Final = "spec.advanced.scalingModifiers"
@@ -23,8 +26,8 @@ _TRIED_WITH: Final = -1.0
 
 def problems(spec: ScaledObjectSpec) -> list[str]:
     """Return a sentence for each thing that is wrong with a spec's scaling modifiers; none where there are none."""
-    modifiers = spec.advanced.scaling_modifiers if spec.advanced is not None else None
-    if modifiers is None or modifiers == ScalingModifiers():
+    modifiers = spec.modifiers
+    if modifiers is None:
         if spec.fallback is not None and spec.fallback.behavior == "scalingModifiers":
             return [f"spec.fallback.behavior scalingModifiers needs {_WHERE}.formula"]
         return []
@@ -44,9 +47,20 @@ def compiled(modifiers: ScalingModifiers, triggers: Iterable[ScaleTrigger]) -> F
     """
     if not modifiers.formula:
         raise FormulaError(f"{_WHERE}.formula is missing")
-    names = {trigger.name for trigger in triggers if trigger.name and trigger.type not in _RESOURCES}
+    names = frozenset(filter(None, names_of(triggers)))
+    return _compiled(modifiers.formula, names)
+
+
+def names_of(triggers: Iterable[ScaleTrigger]) -> tuple[str, ...]:
+    """Return how a formula calls each trigger, by its index; empty for those that it cannot name."""
+    return tuple("" if trigger.type in _RESOURCES else trigger.name or "" for trigger in triggers)
+
+
+# An object is looked at again and again, and its formula stays as it is.
+@lru_cache(maxsize=4096)
+def _compiled(text: str, names: frozenset[str]) -> Formula:
     try:
-        formula = compile_formula(modifiers.formula, names)
+        formula = compile_formula(text, names)
     except FormulaError as problem:
         raise FormulaError(f"{_WHERE}.formula: {problem}") from None
     try:
@@ -54,6 +68,22 @@ def compiled(modifiers: ScalingModifiers, triggers: Iterable[ScaleTrigger]) -> F
     except FormulaError as problem:
         raise FormulaError(f"{_WHERE}.formula, tried with all triggers at -1: {problem}") from None
     return formula
+
+
+def metric(modifiers: ScalingModifiers) -> ExternalSpec:
+    """Return the metric that stands for all external ones; its target is cut to thousandths."""
+    return ExternalSpec(COMPOSITE, Target(modifiers.metric_type or "AverageValue", f"{int(target(modifiers) * 1000)}m"))
+
+
+def activation(modifiers: ScalingModifiers) -> float:
+    """Return the value above which the scale target is awake; raise `FormulaError` if it is no number.
+
+    As in KEDA that is not asked before a decision: until it is mended, the HPA goes on between one and many.
+    """
+    number = go_float(modifiers.activation_target or "0")
+    if number is None or math.isnan(number):
+        raise FormulaError(f'{_WHERE}.activationTarget is to be a number, and is "{modifiers.activation_target}"')
+    return number
 
 
 def target(modifiers: ScalingModifiers) -> float:
@@ -82,5 +112,5 @@ def composite(
             raise FormulaError("the result is nil, and there is no spec.fallback to say how many replicas to have then")
         value = fallback.replicas * target(modifiers)
     if not math.isfinite(value * 1000) or not fits(thousandths := int(value * 1000)):
-        raise FormulaError(f"the result is {value}, which is more than a metric can be")
+        raise FormulaError("the result is more than a metric can be")
     return thousandths

@@ -36,7 +36,7 @@ def ready(broken: Sequence[str], combined: Combined, wording: Wording = SCALED_O
     """
     if broken:
         return Condition(Type.READY, "False", wording.check_failed, "; ".join(broken))
-    if combined.failures and combined.activity is Activity.ACTIVE:
+    if combined.failures and combined.activity is not Activity.UNKNOWN:
         return Condition(Type.READY, "Unknown", Reason.PARTIAL_TRIGGER_ERROR, _failing(combined, _instead(combined)))
     if combined.failures:
         return Condition(Type.READY, "False", Reason.TRIGGER_ERROR, _failing(combined, wording.held))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keda_py.api.scaled_job import ScaledJobSpec
-from keda_py.api.scaled_object import ScaledObjectSpec, ScalingModifiers
+from keda_py.api.scaled_object import ScaledObjectSpec
 from keda_py.api.trigger import ScaleTrigger
 from keda_py.decide import modifiers
 
@@ -22,16 +22,8 @@ def problems(spec: ScaledObjectSpec) -> list[str]:
         *_replica_problems(spec),
         *_trigger_problems(spec.triggers),
         *_cache_problems(spec.triggers),
-        *(modifiers.problems(spec) or _unsupported(spec)),
+        *modifiers.problems(spec),
     ]
-
-
-def _unsupported(spec: ScaledObjectSpec) -> list[str]:
-    """Return that an object wants what is not there: without its formula it would be scaled by something else."""
-    if spec.advanced is None or spec.advanced.scaling_modifiers in (None, ScalingModifiers()):
-        return []
-    what = "spec.advanced.scalingModifiers is not supported yet"
-    return [f"{what}; without it each trigger counts by itself, and the greatest decides"]
 
 
 def job_problems(spec: ScaledJobSpec) -> list[str]:

@@ -17,9 +17,9 @@ from keda_py.devcluster import scale
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.store import Object
 from keda_py.engine.job import trim_job
-from keda_py.engine.live import AnyTrigger, Key, Live
+from keda_py.engine.live import Key, Live
 from keda_py.engine.target import target_of
-from keda_py.engine.trigger import BrokenTrigger, LiveTrigger, WaitingTrigger
+from keda_py.engine.trigger import AnyTrigger, BrokenTrigger, LiveTrigger, WaitingTrigger
 from keda_py.naming import Condition, Reason, indexed
 from keda_py.quantity import parse
 from keda_py.scaler import ExternalSpec, MetricSpec

@@ -14,6 +14,7 @@ from keda_py.devcluster.table import table
 
 BOOKMARK_SECONDS: Final = 60.0
 LONGEST_SECONDS: Final = 1800.0
+_MOMENT: Final = 0.001
 
 
 def events(
@@ -45,7 +46,8 @@ async def _events(api: Api, params: Mapping[str, str], view: "_View") -> AsyncGe
             yield event
         if params.get("sendInitialEvents") == "true":
             yield view.bookmark(initial=True)
-        while (left := until - loop.time()) > 0:
+        # A timer may fire a hair early; what is left then is nothing to wait for.
+        while (left := until - loop.time()) > _MOMENT:
             change: Change | None = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):

@@ -30,7 +30,7 @@ def follow(
     `found`: the HPA, if there is one. It remembers the metrics of a trigger that could be built once and cannot be now.
     """
     spec = scaled_object.spec
-    wanted = fallback.policy(spec.fallback, spec.advanced.scaling_modifiers if spec.advanced is not None else None)
+    wanted = fallback.policy(spec.fallback, spec.modifiers)
     live.stand_in = None if wanted is None else StandIn(wanted, target_of(scaled_object), targets, now)
     for trigger in live.counted():
         if isinstance(trigger, BrokenTrigger):

@@ -11,18 +11,17 @@ from typing import Any
 from keda_py.decide.combine import TriggerState
 from keda_py.decide.pause import NOTHING, Asked
 from keda_py.decide.scale import Wakefulness
+from keda_py.engine.composite import Composite
 from keda_py.engine.fallback import StandIn
 from keda_py.engine.registry import Registry
 from keda_py.engine.resolver import Described, Resolver
 from keda_py.engine.scalable import Scalable
-from keda_py.engine.trigger import BrokenTrigger, LiveTrigger, WaitingTrigger
+from keda_py.engine.trigger import AnyTrigger, BrokenTrigger, LiveTrigger, Outcome, WaitingTrigger
 from keda_py.runtime.source import Sources, Tenancy, as_scaler_error
 from keda_py.scaler import Platform, ScalerError, build
 
 Key = tuple[str, str]
 """Namespace and name."""
-
-AnyTrigger = LiveTrigger | BrokenTrigger | WaitingTrigger
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class Live:
     untold: list[AnyTrigger] = field(default_factory=list)
     """Triggers that are new, and that no event has told of yet."""
     seen_before: datetime | None = None
-    """When a trigger that has been replaced since was last read and found active."""
+    """When what has been replaced since was last read and found active."""
     memory: Wakefulness | None = None
     hpa_made: str = ""
     """The HPA that this process has made for it, by its name."""
@@ -43,6 +42,8 @@ class Live:
     """What its annotations ask for."""
     stand_in: StandIn | None = None
     """What stands in for triggers that fail, if `spec.fallback` says so."""
+    composite: Composite | None = None
+    """The one metric made of all triggers, if scaling modifiers say so."""
     errors: int = 0
     reconcile_seconds: float = 0.0
 
@@ -91,13 +92,29 @@ class Live:
         return [trigger.label for trigger in self.counted() if trigger.tally.full]
 
     def _failing(self, trigger: LiveTrigger | BrokenTrigger, failure: str) -> TriggerState:
-        if trigger.tally.full and self.stand_in is not None and self.stand_in.policy.stands_in:
+        if trigger.tally.full and self.stand_in is not None:
             return TriggerState(trigger.label, dict.fromkeys(trigger.targets, True), failure, replaced=True)
         return TriggerState(trigger.label, None, failure)
 
     def seen_active(self) -> datetime | None:
-        """Return when a trigger was last read and found active, be it one that an edit has replaced."""
-        return max(filter(None, (self.seen_before, *(t.seen_active for t in self.working()))), default=None)
+        """Return when activity was last read, be it of a trigger or a formula that an edit has replaced."""
+        seen = [trigger.seen_active for trigger in self.working()]
+        if self.composite is not None:
+            seen = [self.composite.seen_active]
+        return max(filter(None, (self.seen_before, *seen)), default=None)
+
+    def compose(self, composite: Composite | None) -> None:
+        """Make one metric of all triggers from now on, or of each its own; one like that at work stays."""
+        if composite != self.composite:
+            self.seen_before = self.seen_active()
+            self.composite = composite
+
+    def outcomes(self) -> list[tuple[AnyTrigger, Outcome | None]]:
+        """Return what came of reading each trigger in this interval."""
+        return [
+            (trigger, trigger.outcome if isinstance(trigger, LiveTrigger) and trigger.is_current() else None)
+            for trigger in self.triggers
+        ]
 
     def close(self) -> None:
         """Stop reading."""

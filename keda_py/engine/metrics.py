@@ -1,10 +1,14 @@
 """Answering the HPA controller: the value of a metric now, from the same readings that the loop decides on."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+from keda_py.engine.composite import Composite
 from keda_py.engine.live import Key, Live
+from keda_py.engine.lookup import Unread
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
+from keda_py.naming import COMPOSITE
 from keda_py.quantity import format_metric
 from keda_py.scaler import ScalerError
 
@@ -31,6 +35,8 @@ async def read_metric(live: dict[Key, Live], namespace: str, scaled_object: str,
     known = live.get((namespace, scaled_object))
     if known is None:
         raise MetricUnknownError(f"there is no ScaledObject {namespace}/{scaled_object}")
+    if known.composite is not None and metric.casefold() == COMPOSITE:
+        return await _composed(known, known.composite)
     served = known.trigger_of(metric)
     if served is None:
         raise _explain(known, metric)
@@ -41,6 +47,22 @@ async def read_metric(live: dict[Key, Live], namespace: str, scaled_object: str,
     if outcome.failure is not None:
         return await _stand_in(known, trigger, name, outcome.failure)
     return MetricValue(name, format_metric(outcome.readings[name].value), outcome.seen)
+
+
+async def _composed(known: Live, composite: Composite) -> MetricValue:
+    """Return the metric that is made of all triggers, each read now if its last reading is too old."""
+    triggers = list(known.triggers)
+    working = [trigger for trigger in triggers if isinstance(trigger, LiveTrigger) and trigger.external_names]
+    outcomes = dict(zip(working, await asyncio.gather(*(trigger.current() for trigger in working)), strict=True))
+    found = [(trigger, outcomes.get(trigger) if isinstance(trigger, LiveTrigger) else None) for trigger in triggers]
+    try:
+        value = await composite.read(found, known.stand_in)
+    except Unread as error:
+        raise MetricUnavailableError("the credentials of a trigger have not been read yet") from error
+    except ScalerError as error:
+        raise MetricUnavailableError(str(error)) from error
+    oldest = min((outcome.seen for outcome in outcomes.values()), default=None)
+    return MetricValue(COMPOSITE, format_metric(value), oldest or composite.now())
 
 
 async def _stand_in(known: Live, trigger: LiveTrigger | BrokenTrigger, name: str, failure: str) -> MetricValue:

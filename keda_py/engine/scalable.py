@@ -40,6 +40,7 @@ def of_scaled_object(scaled_object: ScaledObject) -> Scalable:
         spec.polling_interval.total_seconds(),
         target_of(scaled_object),
         container=spec.scale_target_ref.env_source_container_name,
+        together=spec.modifiers is not None,
     )
 
 

@@ -27,6 +27,7 @@ from keda_py.decide.scale import Decision, Limits, Situation, Wakefulness, Why, 
 from keda_py.decide.status import Condition
 from keda_py.engine import health
 from keda_py.engine.cluster import Cluster
+from keda_py.engine.composite import Composite
 from keda_py.engine.finalizer import Finalizer
 from keda_py.engine.hpa import HpaKeeper, specs_of
 from keda_py.engine.live import Builder, Key, Live
@@ -35,8 +36,8 @@ from keda_py.engine.scalable import of_scaled_object
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets, target_of
 from keda_py.kube.client import ApiError
 from keda_py.kube.recorder import Recorder
+from keda_py.naming import COMPOSITE, EventReason, Reason
 from keda_py.naming import Condition as Type
-from keda_py.naming import EventReason, Reason
 from keda_py.runtime.clock import Now
 from keda_py.runtime.queue import WorkQueue
 
@@ -146,7 +147,8 @@ class ScaledObjects:
             live.memory = None
             return
         key = (scaled_object.metadata.namespace, scaled_object.metadata.name)
-        self._builder.update(live, of_scaled_object(scaled_object), lambda news: self._heard(key, news=news))
+        self._builder.update(live, of_scaled_object(scaled_object), lambda news: self._heard(key, live, news=news))
+        live.compose(Composite.of(scaled_object.spec, self._now))
         found = self._cluster.hpas.get((key[0], scaled_object.hpa_name))
         health.follow(live, scaled_object, _health(raw), found=found, targets=self._targets, now=self._now)
         for trigger in live.working():
@@ -179,7 +181,10 @@ class ScaledObjects:
             raise UnusableError(str(error)) from error
         return _Pass(key, raw, scaled_object, live, target, scale, self._now())
 
-    def _heard(self, key: Key, *, news: bool) -> None:
+    def _heard(self, key: Key, live: Live, *, news: bool) -> None:
+        # Each trigger may be as active as before, and what is made of all of them not.
+        if live.composite is not None and live.composite.hear(live.outcomes(), live.stand_in):
+            news = True
         if news:
             self._queue.add(key)
 
@@ -210,7 +215,7 @@ class ScaledObjects:
         await self._adopt(this)
         hpa_problem = await self._hpas.ensure(this.scaled_object, this.raw, this.live, this.target)
         next_failure = health.count_broken(this.live, this.scaled_object.spec.polling_interval.total_seconds())
-        combined = combine(this.live.states(), forced=this.live.asked.forced)
+        combined = await self._combined(this.live)
         this.live.memory = memory = self._remember(this, combined)
         decision = self._decide(this, combined, memory)
         if decision.replicas is not None:
@@ -227,6 +232,12 @@ class ScaledObjects:
         await self._write(this.raw, this.live, wanted, [change for change in changes if change is not None])
         again = self._again(this, decision)
         return again if next_failure is None else min(again, next_failure)
+
+    async def _combined(self, live: Live) -> Combined:
+        composed = None
+        if live.composite is not None:
+            composed = await live.composite.look(live.outcomes(), live.stand_in)
+        return combine(live.states(), forced=live.asked.forced, composed=composed)
 
     def _remember(self, this: _Pass, combined: Combined) -> Wakefulness:
         persisted = this.raw.get("status") or {}
@@ -262,9 +273,9 @@ class ScaledObjects:
                 verb = "scale" if up else "deactivate"
                 self._recorder.warning(this.raw, reason, f"Failed to {verb} {kind} from {before} to {after}")
             raise
-        _log(this, after, why=decision.why, triggers=combined.active_metrics)
+        _log(this, after, why=decision.why, triggers=combined.awake_by)
         if up:
-            cause = f"triggered by {';'.join(combined.active_metrics)}"
+            cause = f"triggered by {';'.join(combined.awake_by)}"
             if decision.why is Why.FORCED:
                 cause = "caused by forced activation annotation"
             note = f"Scaled {kind} from {before} to {after}, {cause}"
@@ -335,6 +346,9 @@ class ScaledObjects:
                 dict.fromkeys(trigger.authentication_ref.name for trigger in triggers if trigger.authentication_ref)
             ),
         }
+        wanted.pop("compositeScalerName", None)
+        if this.live.composite is not None:
+            wanted["compositeScalerName"] = COMPOSITE
         wanted.setdefault("originalReplicaCount", this.scale.replicas)
         if (hpa_name := self._hpas.name_in_use(this.scaled_object)) is not None:
             wanted["hpaName"] = hpa_name

@@ -129,6 +129,11 @@ class LiveTrigger:
         kind = type(self.scaler).__name__
         return self.scaler.trigger.name or kind[0].lower() + kind[1:]
 
+    @property
+    def under_way(self) -> bool:
+        """Whether it is being read at the moment."""
+        return self._reading is not None
+
     def start(self) -> None:
         """Poll from now on, the first time at once."""
         if self.external_names and not self._polling:
@@ -285,3 +290,6 @@ class WaitingTrigger:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+AnyTrigger = LiveTrigger | BrokenTrigger | WaitingTrigger

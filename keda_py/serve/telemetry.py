@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from keda_py import __version__
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import LiveTrigger
+from keda_py.naming import COMPOSITE
 
 _L6: Final = ("namespace", "metric", "scaledObject", "scaler", "triggerIndex", "type")
 _OBJECT: Final = ("namespace", "scaledObject")
@@ -113,6 +114,11 @@ class Telemetry(Collector):
                 elif trigger.tally.full:
                     active.add_metric(labels, 1.0)
             _count_empty(empty, (namespace, name, kind), trigger)
+        for (namespace, name), live in self.live[_OBJECTS].items():
+            if live.composite is not None and live.composite.value is not None:
+                labels = (namespace, COMPOSITE, name, COMPOSITE, "0", _OBJECTS)
+                value.add_metric(labels, live.composite.value)
+                active.add_metric(labels, float(live.composite.said.active or False))
         yield from (value, latency, active, errors, empty)
 
     def _working(self) -> Iterator[tuple[str, Key, LiveTrigger]]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keda_py.decide.combine import Activity, TriggerState, combine
+from keda_py.decide.combine import Activity, Composed, TriggerState, combine
 
 YES = TriggerState("yes", {"s0-a": True})
 NO = TriggerState("no", {"s1-b": False})
@@ -64,6 +64,27 @@ def test_forced_is_active_whatever_triggers_say(state: TriggerState) -> None:
     assert combined.activity is Activity.ACTIVE
     assert combined.forced
     assert combined.active_metrics == ()
+
+
+@pytest.mark.parametrize(
+    ("composed", "activity", "awake_by"),
+    [
+        (Composed(active=True), Activity.ACTIVE, ("composite-metric",)),
+        (Composed(active=False), Activity.INACTIVE, ()),
+        (Composed(), Activity.UNKNOWN, ()),
+        (Composed(failure="the formula: nothing there"), Activity.UNKNOWN, ()),
+    ],
+)
+@pytest.mark.parametrize("states", [[YES, NO], [NO], [CPU], [FAILS], [PENDING]])
+def test_what_is_composed_of_them_decides(
+    states: list[TriggerState], composed: Composed, activity: Activity, awake_by: tuple[str, ...]
+) -> None:
+    combined = combine(states, composed=composed)
+    assert (combined.activity, combined.awake_by) == (activity, awake_by)
+    assert combined.active_metrics == combine(states).active_metrics
+    own = () if composed.failure is None else (composed.failure,)
+    assert combined.failures == combine(states).failures + own
+    assert combine(states, composed=composed, forced=True).activity is Activity.ACTIVE
 
 
 @given(st.lists(st.sampled_from([YES, NO, FAILS, PENDING, CPU])))

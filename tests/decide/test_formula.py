@@ -332,8 +332,8 @@ def test_a_formula_that_makes_no_sense_is_refused_saying_where(formula: str, mes
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
-        ("1 / (a - 2)", "the result is inf, and a metric is a finite number"),
-        ("(a - 2) / (a - 2)", "the result is nan"),
+        ("1 / (a - 2)", "the result is no finite number, as a metric is"),
+        ("(a - 2) / (a - 2)", "the result is no finite number"),
         ("[a][5]", "there is no element 5 among 1 (column 4)"),
         ("[[a], 1][0] + 1", "array + int has no value"),
         ("[[a], 1][0] < 1 ? 1 : 2", "array < int has no value"),

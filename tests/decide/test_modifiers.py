@@ -12,9 +12,10 @@ import pytest
 from keda_py import quantity
 from keda_py.api.meta import ManifestError
 from keda_py.api.scaled_object import ScaledObject, ScaledObjectSpec, ScalingModifiers
+from keda_py.decide import modifiers as scaling
 from keda_py.decide import validate
 from keda_py.decide.formula import FormulaError
-from keda_py.decide.modifiers import compiled, composite, problems
+from keda_py.decide.modifiers import activation, compiled, composite, problems
 from keda_py.decide.number import go_float
 
 ORACLE = Path(__file__).parents[1] / "oracle" / "formula.jsonl"
@@ -195,3 +196,25 @@ def metric(formula: str, queue: float | None, fallback: dict[str, Any] | None) -
     modifiers = ScalingModifiers(formula=formula, target="2.5")
     spec = spec_of({"triggers": [QUEUE], "scalingModifiers": {}, "fallback": fallback})
     return composite(compiled(modifiers, spec.triggers), {"queue": queue}, modifiers, fallback=spec.fallback)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("", 0.0), ("5", 5.0), ("-0.5", -0.5), ("1e3", 1000.0), ("inf", math.inf)]
+)
+def test_above_what_it_is_awake(text: str, number: float) -> None:
+    assert activation(ScalingModifiers.model_validate({"activationTarget": text})) == number
+
+
+@pytest.mark.parametrize("text", ["some", "nan", "1,5"])
+def test_an_activation_target_that_is_no_number(text: str) -> None:
+    with pytest.raises(FormulaError, match="activationTarget is to be a number, and is"):
+        activation(ScalingModifiers.model_validate({"activationTarget": text}))
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "amount"),
+    [({"target": "2"}, "AverageValue", "2000m"), ({"target": "1.23456", "metricType": "Value"}, "Value", "1234m")],
+)
+def test_what_the_hpa_compares_it_with(given: dict[str, str], kind: str, amount: str) -> None:
+    made = scaling.metric(ScalingModifiers.model_validate(given))
+    assert (made.name, made.target.kind, made.target.amount) == ("composite-metric", kind, amount)

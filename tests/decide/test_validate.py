@@ -40,9 +40,9 @@ def test_what_makes_sense(spec: dict[str, Any]) -> None:
         (
             {
                 "triggers": [CRON | {"name": "a"}],
-                "advanced": {"scalingModifiers": {"formula": "a + 1", "target": "2"}},
+                "advanced": {"scalingModifiers": {"formula": "b + 1", "target": "2"}},
             },
-            "spec.advanced.scalingModifiers is not supported yet",
+            "spec.advanced.scalingModifiers.formula: ",
         ),
         ({"triggers": [CRON | {"name": "a"}, CRON | {"name": "a"}]}, "the name a is used 2 times"),
         ({"triggers": [CRON | {"useCachedMetrics": True}]}, "spec.triggers[0]: useCachedMetrics has no meaning"),

@@ -359,14 +359,6 @@ class Daemons(Embedded):
     def __init__(self) -> None:
         Queue.value = None
         super().__init__({"queue": Queue}, leadership=Leadership(elect=True))
-        self.cluster.read_metric = self._read_metric
-
-    async def _read_metric(self, namespace: str, name: str, selector: str) -> str:
-        owner = selector.rpartition("=")[2]
-        try:
-            return (await read_metric(self.daemon.live, namespace, owner, name)).value
-        except MetricUnavailableError as error:
-            raise RuntimeError(str(error)) from None
 
     @asynccontextmanager
     async def and_another(self) -> AsyncIterator[Any]:

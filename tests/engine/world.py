@@ -15,6 +15,7 @@ from keda_py.daemon import Daemon
 from keda_py.devcluster.api import MERGE, Request
 from keda_py.devcluster.cluster import DevCluster
 from keda_py.devcluster.transport import LocalTransport
+from keda_py.engine.metrics import MetricUnavailableError, read_metric
 from keda_py.engine.registry import Registry
 from keda_py.kube.client import Client
 from keda_py.kube.transport import Response
@@ -126,6 +127,14 @@ class Embedded:
         self.settings = Settings(external_metrics=None, telemetry=None, health=None, reconciles=3, **settings)
         self.chance, self.now = chance, now
         self.daemon = self.another(self.wire)
+        self.cluster.read_metric = self._read_metric
+
+    async def _read_metric(self, namespace: str, name: str, selector: str) -> str:
+        owner = selector.rpartition("=")[2]
+        try:
+            return (await read_metric(self.daemon.live, namespace, owner, name)).value
+        except MetricUnavailableError as error:
+            raise RuntimeError(str(error)) from None
 
     def another(self, wire: Wire) -> Daemon:
         """Return a daemon that does not run yet."""

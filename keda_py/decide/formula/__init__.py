@@ -51,9 +51,7 @@ class Formula:
         """
         result = self.attempt(values)
         if result is not None and not math.isfinite(result):
-            raise FormulaError(
-                f"the result is {result}, and a metric is a finite number; does the formula divide by zero?"
-            )
+            raise FormulaError("the result is no finite number, as a metric is; does the formula divide by zero?")
         return result
 
     def attempt(self, values: Mapping[str, float | None]) -> float | None:
