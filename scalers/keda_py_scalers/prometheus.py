@@ -5,8 +5,21 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from keda_py.scaler import AUTH, TRIGGER, EmptyAnswer, ExternalSpec, MetricSpec, Reading, ScalerError, param
+from keda_py.scaler import (
+    AUTH,
+    TRIGGER,
+    EmptyAnswer,
+    ExternalSpec,
+    MetricSpec,
+    Platform,
+    Reading,
+    ScalerError,
+    Trigger,
+    param,
+)
+from keda_py_scalers.cloud_http import Bearer, CloudHttp
 from keda_py_scalers.http import Get, HttpMetadata, HttpScaler
+from keda_py_scalers.prometheus_identity import azure, google
 
 
 class PrometheusMetadata(HttpMetadata):
@@ -23,11 +36,22 @@ class PrometheusMetadata(HttpMetadata):
     ignore_null_values: bool = param("ignoreNullValues", default=True)
     aws_region: str = param("awsRegion", order=(TRIGGER, AUTH), default="")
     identity_owner: str = param("identityOwner", default="")
+    cloud: str = param("cloud", default="")
+    azure_resource: str = param("azureManagedPrometheusResourceURL", default="")
 
     @property
     def address(self) -> str:
         """The server, without the path of its API."""
         return self.server_address
+
+    def login(self, trigger: Trigger, http: CloudHttp, platform: Platform) -> Bearer | None:
+        """Return the tokens of the trigger's pod identity, None without one or with one that is AWS's."""
+        pod = trigger.pod_identity
+        if pod.provider == "azure-workload":
+            return azure(pod, self.server_address, cloud=self.cloud, resource=self.azure_resource, http=http)
+        if pod.provider == "gcp":
+            return google(self.server_address, http=http, platform=platform)
+        return None
 
 
 class PrometheusScaler(HttpScaler[PrometheusMetadata]):
@@ -41,13 +65,20 @@ class PrometheusScaler(HttpScaler[PrometheusMetadata]):
         if self.meta.auth_modes and self.trigger.pod_identity:
             yield "authModes: cannot be combined with a pod identity"
 
+    @classmethod
+    def source_key(cls, meta: PrometheusMetadata, trigger: Trigger) -> tuple[Any, ...]:
+        """Return the origin, and who we are to it."""
+        who = (meta.cloud, meta.azure_resource, trigger.pod_identity) if trigger.pod_identity else ()
+        return (*super().source_key(meta, trigger), *who)
+
     def metric_specs(self) -> list[MetricSpec]:
         """Return one metric, of the same name for every query."""
         return [ExternalSpec("prometheus", self.target(self.meta.threshold))]
 
     async def get_metrics(self) -> list[Reading]:
         """Return the value of the query; an empty one is 0 if the manifest says so, which is the default."""
-        if identity := self.trigger.pod_identity:
+        identity = self.trigger.pod_identity
+        if identity and identity.provider not in ("azure-workload", "gcp"):
             # Asked without it, the server might answer with nothing, which by default counts as 0.
             raise ScalerError(f"pod identity {identity.provider} is not supported yet")
         # Without a time of evaluation, so that equal queries are asked once: the server takes its own.

@@ -55,7 +55,7 @@ async def test_the_default_takes_an_empty_result_as_zero(server: str) -> None:
     assert outcome.active is False
 
 
-@pytest.mark.parametrize("identity", ["aws", "gcp", "azure-workload"])
+@pytest.mark.parametrize("identity", ["aws", "aws-eks"])
 async def test_a_query_that_needs_an_identity_is_not_asked_without_one(identity: str) -> None:
     source = FakeSource({})
     given = {"serverAddress": "http://a", "query": "up", "threshold": "5"}
