@@ -16,6 +16,9 @@ from keda_py.secret_store import Access
 from .azure_server import SECRET, TENANT, Azure
 from .cloud import CANARY, Answer, Cloud, cut, opened, said, standing
 
+# They start servers.
+pytestmark = pytest.mark.e2e
+
 DAEMON = PodIdentity("azure-workload")
 
 

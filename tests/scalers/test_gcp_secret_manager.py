@@ -20,6 +20,9 @@ from keda_py.secret_store import Access
 from .cloud import CANARY, Answer, Cloud, cut, opened, said, standing
 from .google_server import PEM, SCOPE, Google
 
+# They start servers.
+pytestmark = pytest.mark.e2e
+
 DAEMON = PodIdentity("gcp")
 
 

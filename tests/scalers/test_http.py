@@ -22,6 +22,9 @@ from keda_py.serve.certificate import Bundle, renewed
 
 from .asking import Asked, asking, read, value
 
+# They start servers.
+pytestmark = pytest.mark.e2e
+
 JSON_VALUE = '{"value": 7}'
 PROMETHEUS_VALUE = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"7"]}]}}'
 

@@ -19,6 +19,9 @@ from keda_py.scaler import PodIdentity
 from .asking import Asked, asking, read, value
 from .cloud import CANARY, Cloud, said, standing
 
+# They start servers.
+pytestmark = pytest.mark.e2e
+
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 AZURE, GOOGLE = PodIdentity("azure-workload"), PodIdentity("gcp")
 SAMPLE = {"data": {"resultType": "vector", "result": [{"value": [0, "7"]}]}}
