@@ -1,4 +1,4 @@
-"""Files of further authorities that connections trust: read when one is made, and looked at before the daemon starts."""
+"""Files of further authorities that connections trust: looked at before the daemon starts, read for each connection."""
 
 import ssl
 from collections.abc import Iterable
