@@ -353,22 +353,19 @@ class HttpScaler(Scaler[H]):
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(meta.address)
         )
-        signing = meta.signing(trigger, platform, session)
-        transport = signing or AiohttpTransport(verify=False, client=session)
-        # Deadlines are the engine's, one for each question.
-        cloud = CloudHttp(platform)
-        async with (
-            aclosing(cloud),
-            httpx.AsyncClient(
+        async with session, aclosing(CloudHttp(platform)) as cloud:
+            signing = meta.signing(trigger, platform, session)
+            transport = signing or AiohttpTransport(verify=False, client=session)
+            async with httpx.AsyncClient(
                 transport=transport,
+                # Deadlines are the engine's, one for each question.
                 timeout=None,  # noqa: S113
                 headers={"Accept-Encoding": "gzip"},
                 # Cookies would tie the triggers of a source together, and pile up.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            ) as client,
-        ):
-            login = meta.login(trigger, cloud, platform)
-            yield HttpConnection(client, transport, meta, login, signing.secrets if signing else frozenset)
+            ) as client:
+                login = meta.login(trigger, cloud, platform)
+                yield HttpConnection(client, transport, meta, login, signing.secrets if signing else frozenset)
 
     @classmethod
     async def answer(cls, connection: HttpConnection, question: Get) -> bytes:

@@ -92,7 +92,7 @@ class PrometheusScaler(HttpScaler[PrometheusMetadata]):
     def source_key(cls, meta: PrometheusMetadata, trigger: Trigger) -> tuple[Any, ...]:
         """Return the origin, and who we are to it."""
         caller = meta.caller(trigger)
-        who = (caller, meta.cloud, meta.azure_resource, meta.aws_region) if caller else ()
+        who = (caller.parts, meta.cloud, meta.azure_resource, meta.aws_region) if caller else ()
         return (*super().source_key(meta, trigger), *who)
 
     def metric_specs(self) -> list[MetricSpec]:

@@ -5,6 +5,7 @@ daemon. Those of a key that a manifest gives go where it says.
 """
 
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +36,11 @@ class Caller:
 
     def __bool__(self) -> bool:
         return self != Caller()
+
+    @property
+    def parts(self) -> tuple[Hashable, ...]:
+        """What tells this caller from others, secrets included: for a source key and nothing else."""
+        return (self.aws and self.aws.parts, self.google_key, self.pod)
 
 
 def caller_of(trigger: Trigger) -> Caller:

@@ -169,6 +169,7 @@ async def test_keys_of_a_manifest_sign(
 ) -> None:
     assert value(await outcome(amp, asked(amp, auth, **metadata))) == 7
     assert workspace.signers == [ACCESS]
+    await amp.until_closed()
 
 
 async def test_a_role_is_taken_with_the_daemons_own_token(workspace: Workspace, amp: Cloud, sts: Front) -> None:
@@ -209,11 +210,13 @@ async def test_credentials_are_replaced_before_they_end(workspace: Workspace, am
 
     sts.rewrite = ends_soon
     pod = PodIdentity("aws", role_arn=ROLE)
-    async with asking(asked(amp, pod=pod), ca_paths=(str(amp.authority),)) as (live,):
-        assert value(await live.current()) == 7
+    # Of one workspace and identity, so of one source.
+    queries = [asked(amp, pod=pod, query=query) for query in "123"]
+    async with asking(*queries, ca_paths=(str(amp.authority),)) as live:
+        assert value(await live[0].current()) == 7
         sts.rewrite = known
-        assert value(await live.current()) == 7
-        assert value(await live.current()) == 7
+        assert value(await live[1].current()) == 7
+        assert value(await live[2].current()) == 7
     first, second, third = workspace.signers
     assert first != second
     assert second == third

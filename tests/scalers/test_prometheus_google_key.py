@@ -108,8 +108,8 @@ GIVEN = {"serverAddress": "http://a", "query": "up", "threshold": "5"}
     ],
 )
 def test_what_is_no_key_is_told_at_once(auth: str, metadata: dict[str, str], says: str) -> None:
+    given = {"GoogleApplicationCredentials": auth}
     with pytest.raises(ScalerError, match=says) as raised:
-        given = {"GoogleApplicationCredentials": auth}
         made(PrometheusScaler, GIVEN | metadata, auth=given, source=FakeSource({}))
     assert CANARY not in str(raised.value)
 
