@@ -1,5 +1,6 @@
 """The command line, with KEDA's flags and variables. Everything heavy is imported only after they were found right."""
 
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any, Final
 import click
 
 from keda_py import __version__, naming
+from keda_py.authority import AuthorityError, trust
 from keda_py.dev.command import dev
 from keda_py.flag import AddressType, CiphersType, DurationType, LevelType
 from keda_py.settings import Certificates, Leadership, Settings, Tls
@@ -280,7 +282,7 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         http_tls=http_tls,
         http_keep_alive=not given["http_disable_keep_alive"],
         service_tls=Tls(given["service_min_tls_version"] or http_tls.minimum, ciphers or http_tls.ciphers),
-        ca_folders=given["ca_dir"],
+        ca_folders=_authorities(given["ca_dir"]),
         log_level=given["zap_log_level"],
         log_encoder=given["zap_encoder"],
     )
@@ -297,6 +299,15 @@ def _leadership(given: Mapping[str, Any]) -> Leadership:
     if found.duration <= found.renew_deadline or found.renew_deadline <= 1.2 * found.retry_period:
         raise click.UsageError("--lease-duration must be longer than --renew-deadline, that than 1.2 --retry-period")
     return found
+
+
+def _authorities(paths: tuple[str, ...]) -> tuple[str, ...]:
+    # Told now: later it would be an error of every trigger that speaks TLS.
+    try:
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), paths)
+    except AuthorityError as error:
+        raise click.UsageError(f"--ca-dir: {error}") from None
+    return paths
 
 
 def _certificates(given: Mapping[str, Any]) -> Certificates:

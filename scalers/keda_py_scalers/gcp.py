@@ -29,9 +29,9 @@ _OK: Final = 200
 class GoogleIdentity:
     """Somebody at Google Cloud: a service account by its key, or without one the daemon itself."""
 
-    def __init__(self, key: str, *, scope: str, http: CloudHttp, platform: Platform) -> None:
-        """`key`: the JSON of a service account's key, empty for the daemon. Raises `ScalerError` if it is none."""
-        self._key = _key(key) if key else None
+    def __init__(self, key: Mapping[str, Any] | None, *, scope: str, http: CloudHttp, platform: Platform) -> None:
+        """`key`: that of a service account (`key_of`), None for the daemon."""
+        self._key = key
         self._scope = scope
         self._http = http
         self._platform = platform
@@ -103,16 +103,20 @@ class GoogleIdentity:
         return reply
 
 
-def _key(text: str) -> Mapping[str, Any]:
-    """Return a service account's key; as KEDA, of no other kind, for those may lead to anyone's files and addresses."""
+def key_of(text: str, name: str, *further: str) -> Mapping[str, Any]:
+    """Return a service account's key; as KEDA, of no other kind, for those may lead to anyone's files and addresses.
+
+    `name`: of the parameter that has it. `further`: what the key must have beside what a login needs. Raise
+    `ScalerError` saying what is wrong with it, and nothing of what is in it.
+    """
     info = _object(text)
     if info is None or info.get("type") != "service_account":
-        raise ScalerError("credentials.clientSecret: no key of a service account in JSON form (type service_account)")
-    needed = ("project_id", "client_email", "private_key", "token_uri")
-    if lacking := [name for name in needed if not (isinstance(info.get(name), str) and info[name])]:
-        raise ScalerError(f"credentials.clientSecret: the service account's key has no {', '.join(lacking)}")
+        raise ScalerError(f"{name}: no key of a service account in JSON form (type service_account)")
+    needed = (*further, "client_email", "private_key", "token_uri")
+    if lacking := [one for one in needed if not (isinstance(info.get(one), str) and info[one])]:
+        raise ScalerError(f"{name}: the service account's key has no {', '.join(lacking)}")
     if not re.fullmatch(r"[a-z0-9.-]{1,253}", str(info.get("universe_domain") or UNIVERSE)):
-        raise ScalerError("credentials.clientSecret: universe_domain of the service account's key is no domain")
+        raise ScalerError(f"{name}: universe_domain of the service account's key is no domain")
     return info
 
 

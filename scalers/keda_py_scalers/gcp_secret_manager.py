@@ -8,14 +8,15 @@ goes too, names another place to ask, such as a regional one.
 import base64
 import binascii
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from keda_py.api.authentication import GcpSecretManager as Spec
 from keda_py.scaler import ScalerError
 from keda_py.secret_store import Access, SecretStore, Values
 from keda_py_scalers.cloud_http import CloudHttp, Reply, host_of
-from keda_py_scalers.gcp import PLATFORM_SCOPE, GoogleIdentity
+from keda_py_scalers.gcp import PLATFORM_SCOPE, GoogleIdentity, key_of
 from keda_py_scalers.secret_reading import names_fit, platform_of, read_each
 
 ENDPOINT: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
@@ -87,17 +88,17 @@ class GcpSecretManager(SecretStore[Spec]):
         return ScalerError(f"{reply.place} answered {reply.status}: {why.get(reply.status, 'is that Secret Manager?')}")
 
 
-def _key(access: Access[Spec]) -> str:
-    """Return the JSON of the service account's key that is used, empty if the daemon asks as itself."""
+def _key(access: Access[Spec]) -> Mapping[str, Any] | None:
+    """Return the service account's key that is used, None if the daemon asks as itself."""
     pod = access.pod_identity
     if pod and pod.provider != "gcp":
         raise ScalerError(f"podIdentity: Secret Manager has no use for {pod.provider}; use gcp or credentials")
     if pod:
-        return ""
+        return None
     key = access.credentials.get("clientSecret", "")
     if not key.strip():
         raise ScalerError("credentials: clientSecret, a service account's key, is needed, or a podIdentity")
-    return key
+    return key_of(key, "credentials.clientSecret", "project_id")
 
 
 def _payload(reply: Reply) -> str:

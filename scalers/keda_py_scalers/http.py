@@ -8,8 +8,7 @@ secret: what a server says of itself is quoted, what we sent is not.
 import base64
 import html
 import ssl
-import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,16 +34,15 @@ from keda_py.scaler import (
     param,
 )
 from keda_py_scalers.cloud_http import Bearer, CloudHttp, Reply, issued
+from keda_py_scalers.http_body import body_of
 from keda_py_scalers.transport import proxy_for, tls_context
 
-LARGEST_BODY: Final = 8 * 2**20
 CONNECTIONS: Final = 32
 REDIRECTS: Final = 10
 QUOTED: Final = 200
 _REQUESTS: Final = 4096
 IDLE_SECONDS: Final = 90.0
 """How long an idle connection is kept, as KEDA does: longer than the usual polling interval."""
-_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class HttpMetadata(Metadata):
@@ -126,6 +124,10 @@ class HttpMetadata(Metadata):
         """Return the tokens of a pod identity, None without one; raise `ScalerError` if it cannot be had."""
         return None
 
+    def signing(self, trigger: Trigger, platform: Platform, session: aiohttp.ClientSession) -> "Signing | None":  # noqa: ARG002  a hook
+        """Return what signs and sends requests, None if they are not signed; raise `ScalerError` if it cannot be."""
+        return None
+
     def query(self) -> dict[str, str]:
         """Return the query parameters that say who we are."""
         if "apiKey" in self.auth_modes and self.method == "query":
@@ -145,6 +147,14 @@ class Get:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
+class Signing(httpx.AsyncBaseTransport):
+    """What signs requests and sends them, exactly as they were signed."""
+
+    def secrets(self) -> frozenset[str]:
+        """Return what was sent and must not be quoted."""
+        raise NotImplementedError
+
+
 class StatusError(ScalerError):
     """An answer that is no success; `status` is its HTTP status."""
 
@@ -162,13 +172,18 @@ class HttpConnection:
         transport: httpx.AsyncBaseTransport,
         meta: HttpMetadata,
         login: Bearer | None = None,
+        sent: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
-        """`transport`: that of `client`, for requests that need no more of it. `login`: tokens of a pod identity."""
+        """`transport`: that of `client`, for requests that need no more of it. `login`: tokens of a pod identity.
+
+        `sent`: what a signature needs and nothing may quote.
+        """
         self._client = client
         self._transport = transport
         self._meta = meta
         # The same questions come up at each poll; building a request costs a third of sending it.
         self._request = lru_cache(maxsize=_REQUESTS)(self._build)
+        self._sent = sent
         self._tokens = login or (Bearer(self._new_token) if "oauth" in meta.auth_modes else None)
         self._own = {origin(meta.address), origin(meta.oauth_token_uri)}
 
@@ -191,7 +206,7 @@ class HttpConnection:
                 answer = await self._transport.handle_async_request(request)
                 try:
                     if not answer.has_redirect_location:
-                        return answer.status_code, await _body(answer, request.url)
+                        return answer.status_code, await body_of(answer, _place(request.url))
                 finally:
                     await answer.aclose()
             # Rare enough to be asked once more: the client knows what may be sent to another host.
@@ -222,7 +237,7 @@ class HttpConnection:
                 try:
                     following = answer.next_request
                     if following is None:
-                        return answer.status_code, await _body(answer, request.url)
+                        return answer.status_code, await body_of(answer, _place(request.url))
                 finally:
                     await answer.aclose()
             request = following
@@ -276,6 +291,7 @@ class HttpConnection:
             meta.password,
             meta.api_key,
             meta.client_secret,
+            *self._sent(),
         }
         secrets |= {meta.custom_auth_value, *(value.rpartition(" ")[2] for value in meta.headers().values())}
         # More than is shown, so that no secret is cut in two and not found.
@@ -296,25 +312,6 @@ def _as_scaler_error(url: str) -> Iterator[None]:
         raise ScalerError(f"{origin(url)} cannot be asked: is it http:// or https:// and a host?") from None
     except ValueError:
         raise ScalerError(f"{origin(url)} cannot be asked: a header has characters that none may have") from None
-
-
-async def _body(answer: httpx.Response, url: httpx.URL) -> bytes:
-    """Return the body, unpacked only so far as it may be large: httpx's own decoders know no bound."""
-    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity", "gzip"):
-        raise ScalerError(f"{_place(url)} answered {answer.status_code} in an encoding that was not asked for")
-    unpacking = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
-    content = bytearray()
-    try:
-        async for chunk in answer.aiter_raw():
-            content += unpacking.decompress(chunk, LARGEST_BODY + 1 - len(content)) if unpacking else chunk
-            if len(content) > LARGEST_BODY:
-                raise ScalerError(f"{_place(url)} answered more than {LARGEST_BODY >> 20} MiB")
-    except zlib.error:
-        raise ScalerError(f"{_place(url)} answered what cannot be unpacked") from None
-    if unpacking is not None and (not unpacking.eof or unpacking.unused_data):
-        raise ScalerError(f"{_place(url)} answered what cannot be unpacked")
-    return bytes(content)
 
 
 class HttpScaler(Scaler[H]):
@@ -356,20 +353,19 @@ class HttpScaler(Scaler[H]):
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(meta.address)
         )
-        transport = AiohttpTransport(verify=False, client=session)
-        # Deadlines are the engine's, one for each question.
-        cloud = CloudHttp(platform)
-        async with (
-            aclosing(cloud),
-            httpx.AsyncClient(
+        async with session, aclosing(CloudHttp(platform)) as cloud:
+            signing = meta.signing(trigger, platform, session)
+            transport = signing or AiohttpTransport(verify=False, client=session)
+            async with httpx.AsyncClient(
                 transport=transport,
+                # Deadlines are the engine's, one for each question.
                 timeout=None,  # noqa: S113
                 headers={"Accept-Encoding": "gzip"},
                 # Cookies would tie the triggers of a source together, and pile up.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            ) as client,
-        ):
-            yield HttpConnection(client, transport, meta, meta.login(trigger, cloud, platform))
+            ) as client:
+                login = meta.login(trigger, cloud, platform)
+                yield HttpConnection(client, transport, meta, login, signing.secrets if signing else frozenset)
 
     @classmethod
     async def answer(cls, connection: HttpConnection, question: Get) -> bytes:

@@ -32,6 +32,7 @@ class Google:
         self.subject = f"{CANARY}-subject"
         self.expires_in: Any = 3599
         self.checksum = True
+        self.scope = SCOPE
         self._issued = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -49,7 +50,7 @@ class Google:
         KEY.public_key().verify(unpacked(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         claims = json.loads(unpacked(signed.partition(".")[2]))
         assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
-        assert claims["scope"] == SCOPE
+        assert claims["scope"] == self.scope
         assert datetime.fromtimestamp(claims["exp"], UTC) - datetime.now(UTC) < timedelta(hours=1, seconds=5)
         if claims["iss"] != "keda@orders.iam.gserviceaccount.com":
             return refusal("invalid_grant")
@@ -71,7 +72,7 @@ class Google:
         if request.path == "/computeMetadata/v1/project/project-id":
             answer: web.StreamResponse = web.Response(text="orders")
         elif request.path == "/computeMetadata/v1/instance/service-accounts/default/token":
-            assert request.query["scopes"] == SCOPE
+            assert request.query["scopes"] == self.scope
             answer = self.issue()
         else:
             answer = web.Response(status=404)

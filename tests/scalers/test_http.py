@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from keda_py_scalers.http import LARGEST_BODY
+from keda_py_scalers.http_body import LARGEST_BODY
 from keda_py_scalers.metrics_api import MetricsAPIScaler
 from keda_py_scalers.prometheus import PrometheusScaler
 
