@@ -59,7 +59,7 @@ async def _reviewed(review: Review, asked: Asked) -> Verdict:
         verdict = await review(asked)
     except Exception as error:  # noqa: BLE001  a mistake of ours must not keep anybody from changing the cluster
         # Where, and not what: the text of an unforeseen exception may hold whatever it was raised over.
-        log.error("could not be checked", **about, message=str(as_scaler_error(error)))
+        log.error("could not be checked", **about, message=str(as_scaler_error(error)))  # noqa: TRY400
         reason = f"keda-py could not check this {asked.kind}, and let it in: {type(error).__name__}"
         return Verdict(warnings=(reason,))
     if not verdict.allowed:
