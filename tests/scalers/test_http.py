@@ -510,3 +510,12 @@ async def test_a_service_without_endpoints_is_no_zero(url: str, slices: Slices, 
         asked = metrics_api(source, url=url, aggregateFromKubeServiceEndpoints="true")
         outcome = await read(asked, kubernetes=slices)
     assert says in str(outcome.failure)
+
+
+@KINDS
+async def test_a_file_of_authorities_that_went_bad_is_told_by_name(kind: Any, good: str, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("no longer")
+    async with serving() as source:
+        source.says(good)
+        outcome = await read(kind(source), ca_paths=(str(tmp_path),))
+    assert f"{tmp_path}/ca.crt: no certificate in PEM form" in str(outcome.failure)
