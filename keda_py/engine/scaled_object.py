@@ -355,8 +355,10 @@ class ScaledObjects:
         if (hpa_name := self._hpas.name_in_use(this.scaled_object)) is not None:
             wanted["hpaName"] = hpa_name
         wanted["health"] = health.entries(this.live, _health(this.raw))
-        if not wanted["health"]:
-            del wanted["health"]
+        for name in ("externalMetricNames", "resourceMetricNames", "health"):
+            if not wanted[name]:
+                # As KEDA has it, which leaves out what is empty.
+                del wanted[name]
         if not combined.pending and len(combined.failures) == len(combined.replaced):
             wanted["triggersActivity"] = status.triggers_activity(names, combined.active_metrics)
 
