@@ -139,6 +139,8 @@ def test_taken_over_in_place_and_left_as_keda_understands_it(world: World, sourc
         leads = datetime.now(UTC)
         world.until_replicas("cooling", 0, seconds=COOLDOWN + 60)
         the_cooldown_went_on(world, was["cooling"], leads)
+        # The last that there is to tell: what its HPA says of zero replicas.
+        world.until(lambda: world.condition("cooling", "HPAActive")["reason"] == "ScalingDisabled", "told")
         settled, said = quiet(world, ours), statuses(world)
         asked = source.asked.copy()
         world.until(lambda: all(source.asked[n] >= asked[n] + 10 for n in ("awake", "work", "fallen")), "polled", 90)
