@@ -1,5 +1,6 @@
 """The command line, with KEDA's flags and variables. Everything heavy is imported only after they were found right."""
 
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any, Final
 import click
 
 from keda_py import __version__, naming
+from keda_py.authority import AuthorityError, trust
 from keda_py.dev.command import dev
 from keda_py.flag import AddressType, CiphersType, DurationType, LevelType
 from keda_py.settings import Certificates, Leadership, Settings, Tls
@@ -19,7 +21,6 @@ IGNORED: Final = (
     "disable-compression",
     "enable-high-cardinality-metrics-labels",
     "enable-opentelemetry-metrics",
-    "filepath-auth-root-path",
     "http-idle-conn-timeout",
     "http-max-idle-conns",
     "http-max-idle-conns-per-host",
@@ -98,6 +99,18 @@ _FLAGS: Final[list[Decorator]] = [
         "Read the Secrets of triggers in that namespace only.",
         default=False,
         env="KEDA_RESTRICT_SECRET_ACCESS",
+    ),
+    _flag(
+        "filepath-auth-root-path",
+        "",
+        "Folder of the files that ClusterTriggerAuthentications may name. Default: they may name none.",
+    ),
+    _flag(
+        "bound-service-account-token-expiry",
+        "1h",
+        "How long tokens made for ServiceAccounts last: 1h to 6h.",
+        env="KEDA_BOUND_SERVICE_ACCOUNT_TOKEN_EXPIRY",
+        type=DurationType(timedelta(hours=1), timedelta(hours=6)),
     ),
     _flag(
         "pod-namespace",
@@ -256,6 +269,8 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         watch_label_selector_for_triggerauth=given["watch_label_selector_for_triggerauth"],
         cluster_object_namespace=given["cluster_object_namespace"] or given["pod_namespace"],
         restrict_secret_access=given["restrict_secret_access"],
+        authentication_folder=Path(folder) if (folder := given["filepath_auth_root_path"]) else None,
+        bound_token_life=given["bound_service_account_token_expiry"],
         reconciles=given["max_reconciles"],
         leadership=_leadership(given),
         certificates=_certificates(given),
@@ -267,7 +282,7 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         http_tls=http_tls,
         http_keep_alive=not given["http_disable_keep_alive"],
         service_tls=Tls(given["service_min_tls_version"] or http_tls.minimum, ciphers or http_tls.ciphers),
-        ca_folders=given["ca_dir"],
+        ca_folders=_authorities(given["ca_dir"]),
         log_level=given["zap_log_level"],
         log_encoder=given["zap_encoder"],
     )
@@ -284,6 +299,15 @@ def _leadership(given: Mapping[str, Any]) -> Leadership:
     if found.duration <= found.renew_deadline or found.renew_deadline <= 1.2 * found.retry_period:
         raise click.UsageError("--lease-duration must be longer than --renew-deadline, that than 1.2 --retry-period")
     return found
+
+
+def _authorities(paths: tuple[str, ...]) -> tuple[str, ...]:
+    # Told now: later it would be an error of every trigger that speaks TLS.
+    try:
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), paths)
+    except AuthorityError as error:
+        raise click.UsageError(f"--ca-dir: {error}") from None
+    return paths
 
 
 def _certificates(given: Mapping[str, Any]) -> Certificates:

@@ -14,6 +14,7 @@ from keda_py.engine.admission import LIMIT_RANGES, Admission, Watched, trim_limi
 from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
+from keda_py.engine.elsewhere import Opener
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.job import JOBS, PODS, Jobs, trim_job, trim_pod
 from keda_py.engine.live import Builder, Key, Live
@@ -30,6 +31,7 @@ from keda_py.engine.reporter import Reporter
 from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_job import ScaledJobs
 from keda_py.engine.scaled_object import ScaledObjects
+from keda_py.engine.stores import Stores
 from keda_py.engine.target import DEPLOYMENTS, STATEFUL_SETS, Targets, trim_workload
 from keda_py.engine.trigger_check import TriggerCheck
 from keda_py.kube.client import Client, Resource
@@ -112,10 +114,11 @@ class Daemon:
         """Run until cancelled, or until a part dies."""
         workloads = {resource: self._stores[resource] for resource in (DEPLOYMENTS, STATEFUL_SETS)}
         targets = Targets(self._client, Discovery(self._client), workloads)
-        resolver = self._resolver(targets, self._queue)
-        job_resolver = self._resolver(targets, self._job_queue)
         platform = self._platform()
-        async with Sources(platform, chance=self._chance) as sources, resolver, job_resolver:
+        stores = self._elsewhere(platform)
+        resolver = self._resolver(targets, self._queue, stores)
+        job_resolver = self._resolver(targets, self._job_queue, stores)
+        async with Sources(platform, chance=self._chance) as sources, stores, resolver, job_resolver:
             builder = Builder(self.live, self._registry, resolver, sources, platform)
             job_builder = Builder(self.live_jobs, self._registry, job_resolver, sources, platform)
             controllers = [
@@ -222,13 +225,21 @@ class Daemon:
             keep_alive=settings.http_keep_alive,
         )
 
-    def _resolver(self, targets: Targets, queue: WorkQueue[Key]) -> Resolver:
+    def _elsewhere(self, platform: Platform) -> Stores:
+        settings = self._settings
+        opener = Opener(
+            self._registry.stores, self._client, platform, settings.bound_token_life, settings.authentication_folder
+        )
+        return Stores(opener, chance=self._chance)
+
+    def _resolver(self, targets: Targets, queue: WorkQueue[Key], stores: Stores) -> Resolver:
         settings = self._settings
         return Resolver(
             self._client,
             targets,
             authentications=self._authentications,
             policy=SecretPolicy(settings.cluster_object_namespace, restricted=settings.restrict_secret_access),
+            stores=stores,
             chance=self._chance,
             wake=queue.add,
         )

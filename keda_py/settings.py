@@ -75,6 +75,10 @@ class Settings:
     watch_label_selector_for_triggerauth: str = ""
     cluster_object_namespace: str = "keda"
     restrict_secret_access: bool = False
+    authentication_folder: Path | None = None
+    """Where the files are that ClusterTriggerAuthentications name; None for nowhere."""
+    bound_token_life: timedelta = timedelta(hours=1)
+    """Of the tokens that are made for ServiceAccounts."""
     reconciles: int = 20
     leadership: Leadership = field(default_factory=Leadership)
     certificates: Certificates = field(default_factory=Certificates)

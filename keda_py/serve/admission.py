@@ -13,6 +13,7 @@ from aiohttp import web
 
 from keda_py.decide.admission import Verdict
 from keda_py.engine.admission import Asked
+from keda_py.runtime.source import as_scaler_error
 
 log = structlog.get_logger("webhook")
 
@@ -56,8 +57,9 @@ async def _reviewed(review: Review, asked: Asked) -> Verdict:
     about = {"kind": asked.kind, "object": f"{asked.namespace}/{asked.new['metadata'].get('name')}"}
     try:
         verdict = await review(asked)
-    except Exception as error:  # a mistake of ours must not keep anybody from changing the cluster
-        log.exception("could not be checked", **about)
+    except Exception as error:  # noqa: BLE001  a mistake of ours must not keep anybody from changing the cluster
+        # Where, and not what: the text of an unforeseen exception may hold whatever it was raised over.
+        log.error("could not be checked", **about, message=str(as_scaler_error(error)))  # noqa: TRY400
         reason = f"keda-py could not check this {asked.kind}, and let it in: {type(error).__name__}"
         return Verdict(warnings=(reason,))
     if not verdict.allowed:
