@@ -35,7 +35,7 @@ demo: $(STAMP) servers
 
 ## make test       everything: static checks and all tests
 test: static servers controlplane vault
-	@$(BIN)/python -m pytest -q tests/decide --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
+	@$(BIN)/python -m pytest -q tests/decide -m "not e2e" --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Real servers for tests, from the system's packages: each program, and the package that has it.

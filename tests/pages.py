@@ -107,6 +107,10 @@ class Tried:
         assert found is not None, name
         return int(found["spec"]["replicas"])
 
+    def listed(self, path: str) -> list[Manifest]:
+        """Return what there is in a place of the API."""
+        return list(self._api.answer(Request("GET", path)).body["items"])
+
     def jobs(self, name: str) -> list[Manifest]:
         """Return the Jobs of a ScaledJob."""
         selector = {"labelSelector": f"scaledjob.keda.sh/name={name}"}

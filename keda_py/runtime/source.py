@@ -18,7 +18,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -42,10 +42,13 @@ class _SilenceError(ScalerError):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """`at`: when it came in; `asked`: when its question was put, if it was."""
+    """`at`: when it came in; `asked`: when its question was put, if it was.
+
+    A source may say anything, what it was told included: that is for the scaler and stays out of `repr`.
+    """
 
     at: float
-    value: Any = None
+    value: Any = field(default=None, repr=False)
     error: Exception | None = None
     asked: float = math.inf
 

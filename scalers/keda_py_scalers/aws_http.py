@@ -6,7 +6,7 @@ aiobotocore's own way reads answers of any length, and behind a proxy it checks 
 import os
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -105,7 +105,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    content: bytes
+    content: bytes = field(repr=False)
 
     async def read(self) -> bytes:
         return self.content

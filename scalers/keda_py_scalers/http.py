@@ -140,9 +140,9 @@ H = TypeVar("H", bound=HttpMetadata)
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """One GET request: the question that triggers over HTTP ask. Parameters and headers stay out of `repr`."""
+    """One GET request: the question that triggers over HTTP ask. It stays out of `repr`: a URL may hold a token too."""
 
-    url: str
+    url: str = field(repr=False)
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
@@ -293,6 +293,7 @@ class HttpConnection:
             meta.client_secret,
             *self._sent(),
         }
+        secrets |= {value for values in meta.endpoint_params.values() for value in values}
         secrets |= {meta.custom_auth_value, *(value.rpartition(" ")[2] for value in meta.headers().values())}
         # More than is shown, so that no secret is cut in two and not found.
         text = body[: QUOTED * 32].decode(errors="replace")

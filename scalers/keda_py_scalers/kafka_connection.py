@@ -1,4 +1,4 @@
-"""aiokafka's connection to a broker, with an end to how much one answer may be, and a no of OAUTHBEARER taken for one."""
+"""aiokafka's connection to a broker, with an end to how much one answer may be, and an ear for a refused token."""
 
 from typing import Any, Final
 

@@ -40,7 +40,7 @@ LISTED_PER_QUESTION: Final = 4
 class ManagementMetadata(HttpMetadata):
     """The management API as any source over HTTP: made from the parameters of a trigger, never read from a manifest."""
 
-    url: str = param("url")
+    url: str = param("url", order=(AUTH,))
     key_password: str = param("keyPassword", order=(AUTH,), default="")
     workload_identity_resource: str = param("workloadIdentityResource", order=(AUTH,), default="")
 

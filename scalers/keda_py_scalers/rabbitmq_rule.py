@@ -36,7 +36,7 @@ class Address:
     scheme: str
     host: str
     port: int
-    path: str
+    path: str = field(repr=False)
     """Where the management API begins, for a broker behind a path; without a slash at its end."""
     vhost: str
     username: str | None = field(default=None, repr=False)

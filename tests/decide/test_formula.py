@@ -1,4 +1,4 @@
-"""The formula language: the real one's answers as an oracle, what differs on purpose, and that no text can harm."""
+"""The formula language: the real one's answers as an oracle, what differs on purpose, and what is too much."""
 
 import json
 import math
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from keda_py.decide.formula import LONGEST, FormulaError
 from keda_py.decide.formula import compile as compile_formula
@@ -440,46 +438,3 @@ def test_what_nests_while_it_runs_is_no_danger() -> None:
 def test_a_formula_has_a_length() -> None:
     assert value(" " * (LONGEST - 1) + "a") == 2
     assert f"{LONGEST} are the most" in refusal(" " * LONGEST + "a")
-
-
-PIECES = st.one_of(
-    st.sampled_from([*"()[]{},;.?:#+-*/%^<>=!&|$\"'`\\ \n_ab019é\0\ud800"]),
-    st.sampled_from(
-        ["??", "**", "..", "?.", "not ", "in ", "let ", "if ", "else ", "nil", "true", "1e9", "0x", "1..99"]
-    ),
-    st.sampled_from(["map(", "filter(", "reduce(", "sum(", "#acc", "//", "/*", "$env"]),
-)
-
-
-def harmless(text: str) -> None:
-    """Whatever the text: a formula or a refusal, a number or a failure, and neither hangs."""
-    try:
-        formula = compile_formula(text, NAMES)
-    except FormulaError:
-        return
-    for values in (VALUES, dict.fromkeys(NAMES), dict.fromkeys(NAMES, -1.0), dict.fromkeys(NAMES, 1e308)):
-        try:
-            result = formula.value(values)
-        except FormulaError:
-            continue
-        assert result is None or (type(result) is float and math.isfinite(result))
-
-
-@given(st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join)))
-@settings(deadline=None)
-def test_any_text_is_harmless(text: str) -> None:
-    harmless(text)
-
-
-FORMULAS = sorted({row["f"].replace("trig_one", "a").replace("kafka", "b") for row in rows()})
-
-
-@given(st.data())
-@settings(deadline=None)
-def test_a_formula_with_mistakes_is_harmless(data: st.DataObject) -> None:
-    text = data.draw(st.sampled_from(FORMULAS))
-    for _ in range(data.draw(st.integers(1, 3))):
-        start = data.draw(st.integers(0, len(text)))
-        end = data.draw(st.integers(start, min(len(text), start + 3)))
-        text = text[:start] + data.draw(st.one_of(PIECES, st.just(""))) + text[end:]
-    harmless(text)

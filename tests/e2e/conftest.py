@@ -11,6 +11,7 @@ from tests.brokers.sqs import elasticmq
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.daemon import Daemon
 
+from .served import Served, served
 from .source import Source, sourced
 from .world import World
 
@@ -36,6 +37,14 @@ def daemon(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     assert "Traceback" not in daemon.said()
 
 
+@pytest.fixture(scope="module")
+def patient(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that gives sources time: where a read that fails is not what a test is about, a busy machine is none."""
+    with Daemon(cluster, tmp_path_factory.mktemp("patient"), "--leader-elect", "--http-timeout=8000") as daemon:
+        yield daemon
+    assert "Traceback" not in daemon.said()
+
+
 @pytest.fixture
 def world(cluster: Cluster) -> Iterator[World]:
     namespace = f"test-{next(_NUMBERS)}"
@@ -48,6 +57,12 @@ def world(cluster: Cluster) -> Iterator[World]:
 @pytest.fixture
 def source() -> Iterator[Source]:
     with sourced() as source:
+        yield source
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path / "source") as source:
         yield source
 
 

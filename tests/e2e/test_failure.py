@@ -3,7 +3,7 @@
 import pytest
 
 from .source import Source, sourced
-from .world import World
+from .world import AT_ONCE, World
 
 pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(240)]
 
@@ -42,9 +42,6 @@ def test_every_fault_of_a_source_holds_the_target_and_passes(world: World, sourc
     for name in cases:
         world.until_ready(f"{name}-busy", seconds=60)
         world.until_replicas(f"{name}-busy", 0, seconds=60)
-
-
-AT_ONCE = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}}
 
 
 def told(world: World, name: str) -> None:

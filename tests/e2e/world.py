@@ -1,5 +1,6 @@
 """What end-to-end tests do with a cluster, in a namespace of their own."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,14 @@ class World:
             "spec": {**usual, "triggers": list(triggers), **spec},
         }
 
+    def annotate(self, name: str, **annotations: str | None) -> None:
+        """Set annotations that ask for something, by what comes after their prefix; None takes one away."""
+        named = {f"autoscaling.keda.sh/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        patch = json.dumps({"metadata": {"annotations": named}})
+        self.cluster.kubectl(
+            "patch", self.kind, name, f"--namespace={self.namespace}", "--type=merge", f"--patch={patch}"
+        )
+
     def delete(self, kind: str, name: str) -> None:
         self.cluster.kubectl("delete", kind, name, f"--namespace={self.namespace}", "--wait=false")
 
@@ -83,6 +92,11 @@ class World:
     def events(self, name: str, reason: str = "") -> list[dict[str, Any]]:
         found = self.get("events.events.k8s.io")["items"]
         return [e for e in found if e["regarding"]["name"] == name and (not reason or e["reason"] == reason)]
+
+    def column(self, name: str, title: str) -> str:
+        """Return what ``kubectl get`` shows of an object below a title."""
+        header, row = self.cluster.kubectl("get", self.kind, name, f"--namespace={self.namespace}").splitlines()
+        return row[header.index(f" {title} ") :].split()[0]
 
     def picture(self) -> str:
         """Return how everything in the namespace is, for whoever reads a failure."""
@@ -116,6 +130,12 @@ class World:
         while time.monotonic() < until:
             assert holds(), self.picture()
             time.sleep(0.2)
+
+
+AT_ONCE: dict[str, Any] = {
+    "horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}
+}
+"""What `advanced` says where the HPA is not to wait before it scales down."""
 
 
 def sleeping(seconds: int, exits: int = 0, **environment: str) -> dict[str, Any]:
