@@ -8,7 +8,7 @@ TRY     = $(VENV)/try
 
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help test check static unit format crds docs screenshot requirements run demo servers controlplane bench soak clean
+.PHONY: help test check static unit format crds docs screenshot requirements run demo servers controlplane vault bench soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ demo: $(STAMP) servers
 	@$(BIN)/python -m tests.demo
 
 ## make test       everything: static checks and all tests
-test: static servers controlplane
+test: static servers controlplane vault
 	@$(BIN)/python -m pytest -q tests/decide -m "not e2e" --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
@@ -49,10 +49,13 @@ servers:
 controlplane: $(STAMP)
 	@$(BIN)/python -m tests.controlplane build >/dev/null
 
+vault: $(STAMP)
+	@$(BIN)/python -m tests.vault >/dev/null
+
 ## make bench      measure it, on a real control plane and with real brokers: what docs/performance.md shows
 bench: $(STAMP) servers controlplane
 	@$(BIN)/python -m tests.bench
-	@for part in kafka rabbitmq sqs jobs scenarios; do $(BIN)/python -m tests.bench.$$part || exit 1; done
+	@for part in kafka rabbitmq sqs jobs webhook scenarios; do $(BIN)/python -m tests.bench.$$part || exit 1; done
 
 ## make soak       play SEEDS=100000 scenarios on all cores, to the first that fails
 soak: $(STAMP)

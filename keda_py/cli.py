@@ -1,5 +1,6 @@
 """The command line, with KEDA's flags and variables. Everything heavy is imported only after they were found right."""
 
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any, Final
 import click
 
 from keda_py import __version__, naming
+from keda_py.authority import AuthorityError, trust
 from keda_py.dev.command import dev
 from keda_py.flag import AddressType, CiphersType, DurationType, LevelType
 from keda_py.settings import Certificates, Leadership, Settings, Tls
@@ -19,8 +21,6 @@ IGNORED: Final = (
     "disable-compression",
     "enable-high-cardinality-metrics-labels",
     "enable-opentelemetry-metrics",
-    "enable-webhook-patching",
-    "filepath-auth-root-path",
     "http-idle-conn-timeout",
     "http-max-idle-conns",
     "http-max-idle-conns-per-host",
@@ -32,7 +32,6 @@ IGNORED: Final = (
     "profiling-bind-address",
     "stderrthreshold",
     "v",
-    "validating-webhook-name",
     "zap-devel",
     "zap-stacktrace-level",
     "zap-time-encoding",
@@ -102,6 +101,18 @@ _FLAGS: Final[list[Decorator]] = [
         env="KEDA_RESTRICT_SECRET_ACCESS",
     ),
     _flag(
+        "filepath-auth-root-path",
+        "",
+        "Folder of the files that ClusterTriggerAuthentications may name. Default: they may name none.",
+    ),
+    _flag(
+        "bound-service-account-token-expiry",
+        "1h",
+        "How long tokens made for ServiceAccounts last: 1h to 6h.",
+        env="KEDA_BOUND_SERVICE_ACCOUNT_TOKEN_EXPIRY",
+        type=DurationType(timedelta(hours=1), timedelta(hours=6)),
+    ),
+    _flag(
         "pod-namespace",
         "keda",
         "Namespace of the daemon itself: of its lease, Secret and Services.",
@@ -143,10 +154,16 @@ _FLAGS: Final[list[Decorator]] = [
         "Where external metrics are served to the API server; 0: off.",
         type=AddressType(),
     ),
+    _flag(
+        "webhook-bind-address",
+        ":9443",
+        "Where the API server has objects validated; 0: off.",
+        type=AddressType(),
+    ),
     _flag("metrics-bind-address", ":8080", "Where /metrics is served; 0: off.", type=AddressType()),
     _switch("enable-prometheus-metrics", "Serve /metrics.", default=True),
     _flag("health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0: off.", type=AddressType()),
-    _flag("cert-dir", "/certs", "Folder with tls.crt, tls.key and ca.crt for the external metrics server."),
+    _flag("cert-dir", "/certs", "Folder with tls.crt, tls.key and ca.crt for external metrics and webhook."),
     _switch(
         "enable-cert-rotation",
         "Make and renew the certificate in a Secret. Default: unless --cert-dir has one.",
@@ -154,9 +171,11 @@ _FLAGS: Final[list[Decorator]] = [
     ),
     _flag("cert-secret-name", naming.CERTIFICATE_SECRET, "The Secret for the certificate made here."),
     _switch("enable-apiservice-patching", "Put the certificate's authority into the APIService.", default=True),
+    _switch("enable-webhook-patching", "Put it into the webhook configuration, too.", default=True),
+    _flag("validating-webhook-name", naming.VALIDATING_WEBHOOK, "The ValidatingWebhookConfiguration."),
     _flag("operator-service-name", "keda-operator", "Service of the daemon, for the certificate."),
     _flag("metrics-server-service-name", "keda-metrics-apiserver", "Service that the APIService points at."),
-    _flag("webhooks-service-name", "keda-admission-webhooks", "Service of the webhooks, for the certificate."),
+    _flag("webhooks-service-name", "keda-admission-webhooks", "Service that the webhook configuration points at."),
     _flag("k8s-cluster-domain", "cluster.local", "DNS domain of the cluster."),
     _flag(
         "ca-dir",
@@ -222,8 +241,8 @@ def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
 def run(**given: Any) -> None:
     """Watch ScaledObjects and scale what they point at, until told to stop.
 
-    Flags and variables are those of KEDA's operator and metrics server where they have a counterpart here. Flags of
-    theirs without one are taken and ignored.
+    Flags and variables are those of KEDA's operator, metrics server and webhooks where they have a counterpart here.
+    Flags of theirs without one are taken and ignored.
     """
     settings = _settings(given)
     unused = tuple(_unused(given))
@@ -250,17 +269,20 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         watch_label_selector_for_triggerauth=given["watch_label_selector_for_triggerauth"],
         cluster_object_namespace=given["cluster_object_namespace"] or given["pod_namespace"],
         restrict_secret_access=given["restrict_secret_access"],
+        authentication_folder=Path(folder) if (folder := given["filepath_auth_root_path"]) else None,
+        bound_token_life=given["bound_service_account_token_expiry"],
         reconciles=given["max_reconciles"],
         leadership=_leadership(given),
         certificates=_certificates(given),
         external_metrics=given["secure_bind_address"],
+        webhook=given["webhook_bind_address"],
         telemetry=given["metrics_bind_address"] if given["enable_prometheus_metrics"] else None,
         health=given["health_probe_bind_address"],
         http_timeout=timedelta(milliseconds=given["http_timeout"]),
         http_tls=http_tls,
         http_keep_alive=not given["http_disable_keep_alive"],
         service_tls=Tls(given["service_min_tls_version"] or http_tls.minimum, ciphers or http_tls.ciphers),
-        ca_folders=given["ca_dir"],
+        ca_folders=_authorities(given["ca_dir"]),
         log_level=given["zap_log_level"],
         log_encoder=given["zap_encoder"],
     )
@@ -279,6 +301,15 @@ def _leadership(given: Mapping[str, Any]) -> Leadership:
     return found
 
 
+def _authorities(paths: tuple[str, ...]) -> tuple[str, ...]:
+    # Told now: later it would be an error of every trigger that speaks TLS.
+    try:
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), paths)
+    except AuthorityError as error:
+        raise click.UsageError(f"--ca-dir: {error}") from None
+    return paths
+
+
 def _certificates(given: Mapping[str, Any]) -> Certificates:
     folder = Path(given["cert_dir"])
     if given["enable_cert_rotation"] is False and not (folder / "tls.crt").exists():
@@ -289,7 +320,10 @@ def _certificates(given: Mapping[str, Any]) -> Certificates:
         rotates=given["enable_cert_rotation"],
         secret=given["cert_secret_name"],
         patches_api_service=given["enable_apiservice_patching"],
+        patches_webhook=given["enable_webhook_patching"],
         services=services,
         metrics_service=given["metrics_server_service_name"],
+        webhook_service=given["webhooks_service_name"],
+        webhook_name=given["validating_webhook_name"],
         cluster_domain=given["k8s_cluster_domain"],
     )

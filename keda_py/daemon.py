@@ -10,9 +10,11 @@ from functools import partial
 import structlog
 
 from keda_py.decide import report
+from keda_py.engine.admission import LIMIT_RANGES, Admission, Watched, trim_limit_range
 from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
+from keda_py.engine.elsewhere import Opener
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.job import JOBS, PODS, Jobs, trim_job, trim_pod
 from keda_py.engine.live import Builder, Key, Live
@@ -29,7 +31,9 @@ from keda_py.engine.reporter import Reporter
 from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_job import ScaledJobs
 from keda_py.engine.scaled_object import ScaledObjects
+from keda_py.engine.stores import Stores
 from keda_py.engine.target import DEPLOYMENTS, STATEFUL_SETS, Targets, trim_workload
+from keda_py.engine.trigger_check import TriggerCheck
 from keda_py.kube.client import Client, Resource
 from keda_py.kube.discovery import Discovery
 from keda_py.kube.lease import Lease
@@ -88,6 +92,8 @@ class Daemon:
         # Apart from the rest: who may not see Jobs can have ScaledObjects all the same.
         self._job_stores = {JOBS: Store(trim_job), PODS: Store(trim_pod)}
         self._job_reflectors = self._reflect(self._job_stores)
+        self._limit_ranges = Store(trim_limit_range)
+        self._limit_reflectors = self._reflect({LIMIT_RANGES: self._limit_ranges}) if settings.webhook else []
         self._recorder = Recorder(client, now=now, instance=socket.gethostname(), chance=self._chance)
         self._term_over = asyncio.Event()
         self._lease = Lease(
@@ -108,10 +114,11 @@ class Daemon:
         """Run until cancelled, or until a part dies."""
         workloads = {resource: self._stores[resource] for resource in (DEPLOYMENTS, STATEFUL_SETS)}
         targets = Targets(self._client, Discovery(self._client), workloads)
-        resolver = self._resolver(targets, self._queue)
-        job_resolver = self._resolver(targets, self._job_queue)
         platform = self._platform()
-        async with Sources(platform, chance=self._chance) as sources, resolver, job_resolver:
+        stores = self._elsewhere(platform)
+        resolver = self._resolver(targets, self._queue, stores)
+        job_resolver = self._resolver(targets, self._job_queue, stores)
+        async with Sources(platform, chance=self._chance) as sources, stores, resolver, job_resolver:
             builder = Builder(self.live, self._registry, resolver, sources, platform)
             job_builder = Builder(self.live_jobs, self._registry, job_resolver, sources, platform)
             controllers = [
@@ -131,7 +138,7 @@ class Daemon:
 
     async def _work(self, controllers: Sequence[Controller], parts: asyncio.TaskGroup) -> None:
         parts.create_task(self._recorder.run(), name="events")
-        for reflector in [*self._reflectors, *self._job_reflectors]:
+        for reflector in [*self._reflectors, *self._job_reflectors, *self._limit_reflectors]:
             parts.create_task(reflector.run(), name="watch")
         # Nothing is decided on half a picture.
         for reflector in self._reflectors:
@@ -218,13 +225,21 @@ class Daemon:
             keep_alive=settings.http_keep_alive,
         )
 
-    def _resolver(self, targets: Targets, queue: WorkQueue[Key]) -> Resolver:
+    def _elsewhere(self, platform: Platform) -> Stores:
+        settings = self._settings
+        opener = Opener(
+            self._registry.stores, self._client, platform, settings.bound_token_life, settings.authentication_folder
+        )
+        return Stores(opener, chance=self._chance)
+
+    def _resolver(self, targets: Targets, queue: WorkQueue[Key], stores: Stores) -> Resolver:
         settings = self._settings
         return Resolver(
             self._client,
             targets,
             authentications=self._authentications,
             policy=SecretPolicy(settings.cluster_object_namespace, restricted=settings.restrict_secret_access),
+            stores=stores,
             chance=self._chance,
             wake=queue.add,
         )
@@ -265,8 +280,24 @@ class Daemon:
             field_selector=field_selector,
         )
 
+    def _admission(self) -> Admission:
+        namespaces = self._settings.watch_namespaces
+        watched = Watched(
+            self._stores,
+            authentications=self._authentications,
+            limit_ranges=self._limit_ranges,
+            limits_known=lambda: all(reflector.listed.is_set() for reflector in self._limit_reflectors),
+            listed=self._is_listed,
+            sees=lambda namespace: not namespaces or namespace in namespaces,
+        )
+        return Admission(watched, self._client, TriggerCheck(self._registry, self._platform()))
+
+    def _is_listed(self) -> bool:
+        return all(reflector.listed.is_set() for reflector in self._reflectors)
+
     def _servers(self) -> Servers:
         settings = self._settings
+        admission = self._admission()
         return Servers(
             settings,
             self._client,
@@ -277,7 +308,9 @@ class Daemon:
                 lease=settings.leadership.name if settings.leadership.elect else None,
                 leads=lambda: self.acts,
                 queued={"scaledobject": self._queue, "scaledjob": self._job_queue},
+                admission=admission.counts,
             ),
             read=partial(read_metric, self.live),
-            listed=lambda: all(reflector.listed.is_set() for reflector in self._reflectors),
+            review=admission.review,
+            listed=self._is_listed,
         )

@@ -12,6 +12,10 @@ from keda_py.settings import Address
 class DurationType(click.ParamType):  # type: ignore[type-arg]
     name = "duration"
 
+    def __init__(self, shortest: timedelta = timedelta.resolution, longest: timedelta = timedelta.max) -> None:
+        self._shortest = shortest
+        self._longest = longest
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
@@ -21,6 +25,8 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not a duration such as 15s or 1m30s", param, ctx)
         if found <= timedelta(0):
             self.fail(f"{value!r} must be longer than nothing", param, ctx)
+        if not self._shortest <= found <= self._longest:
+            self.fail(f"{value!r} must be from {self._shortest} to {self._longest}", param, ctx)
         return found
 
 

@@ -20,6 +20,8 @@ COMPOSITE: Final = "composite-metric"
 LEASE: Final = "operator.keda.sh"
 CERTIFICATE_SECRET: Final = "kedaorg-certs"  # noqa: S105  the name of a Secret
 
+VALIDATING_WEBHOOK: Final = "keda-admission"
+
 MAX_LABEL_LENGTH: Final = 63
 
 
@@ -49,6 +51,9 @@ class Annotation:
     PAUSED_SCALE_OUT: Final = "autoscaling.keda.sh/paused-scale-out"
     FORCE_ACTIVATION: Final = "autoscaling.keda.sh/force-activation"
     EKS_ROLE: Final = "eks.amazonaws.com/role-arn"
+    TRANSFER_HPA: Final = "scaledobject.keda.sh/transfer-hpa-ownership"
+    HPA_VALIDATED: Final = "validations.keda.sh/hpa-ownership"
+    """Of an HPA: with "false" the webhook does not mind it."""
 
 
 class Condition:
@@ -111,6 +116,29 @@ class EventReason:
     ROLLOUT_STARTED: Final = "ScaledJobRolloutCleanupStarted"
     ROLLOUT_COMPLETED: Final = "ScaledJobRolloutCleanupCompleted"
     ROLLOUT_FAILED: Final = "ScaledJobRolloutCleanupFailed"  # Warning
+
+
+class Refusal:
+    """Why the webhook refuses an object: the label `reason` of its counters (scaledobject_webhook.go)."""
+
+    REPLICAS: Final = "incorrect-replicas"
+    NAME: Final = "name-too-long"
+    HPA_NAME: Final = "hpa-name-too-long"
+    FALLBACK: Final = "incorrect-fallback"
+    TRIGGERS: Final = "incorrect-triggers"
+    OTHER_HPA: Final = "other-hpa"
+    TRANSFER: Final = "transfer-ownership-missing-hpa-name"
+    OTHER_OBJECT: Final = "other-scaled-object"
+    OTHER_OBJECT_HPA: Final = "other-scaled-object-hpa"
+    MODIFIERS: Final = "scaling-modifiers"
+    MODIFIERS_FALLBACK: Final = "scaling-modifiers-fallback"
+    REQUESTS: Final = "missing-requests"
+    SCALE_TO_ZERO: Final = "scale-to-zero-requirements-not-met"
+    # Ours:
+    MANIFEST: Final = "incorrect-manifest"
+    PARAMETERS: Final = "incorrect-trigger-metadata"
+    AUTHENTICATION: Final = "incorrect-authentication"
+    EVENTS: Final = "incorrect-event-subscription"
 
 
 _REPLACED = str.maketrans(dict.fromkeys("/.:%()", "-"))

@@ -10,8 +10,8 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -116,9 +116,50 @@ M = TypeVar("M", bound=Metadata)
 
 def read(model: type[M], inputs: Inputs) -> M:
     """Return `model` filled from `inputs`; raise `MetadataError` naming everything that is missing or malformed."""
+    values, problems = _decoded(declared_parameters(model), inputs)
+    try:
+        filled = model(**values)
+    except ValidationError as error:
+        raise MetadataError([*problems, *(_sentence(detail) for detail in _details(error))]) from None
+    if problems:
+        raise MetadataError(problems)
+    return filled
+
+
+def foreseen(model: type[Metadata], inputs: Inputs, *, unknown: Collection[Origin]) -> list[str]:
+    """Return what is wrong with `inputs` whatever the origins in `unknown` have to say, one sentence each.
+
+    Only what is wrong with a single parameter can be foreseen: what goes together with what depends on all of them.
+    """
+    declared = [pair for pair in declared_parameters(model) if not _is_open(pair[1], inputs, unknown)]
+    values, problems = _decoded(declared, inputs)
+    try:
+        model(**values)
+    except ValidationError as error:
+        details = [detail for detail in _details(error) if detail["loc"] and detail["loc"][0] in values]
+        problems += map(_sentence, details)
+    return problems
+
+
+def _is_open(parameter: Parameter, inputs: Inputs, unknown: Collection[Origin]) -> bool:
+    """Return whether an origin that is not known may give a parameter, before those that are known do."""
+    for origin in parameter.order:
+        if origin is Origin.ENV and origin in unknown:
+            names = (inputs.metadata.get(f"{name}FromEnv", "") for name in parameter.names)
+            if any(name.strip(_SPACE) for name in names):
+                return True
+        elif origin in unknown:
+            return True
+        elif locate(replace(parameter, order=(origin,)), inputs) is not None:
+            return False
+    return False
+
+
+def _decoded(declared: Iterable[tuple[FieldInfo, Parameter]], inputs: Inputs) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of parameters, and what is wrong with each that has none."""
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for info, parameter in declared_parameters(model):
+    for info, parameter in declared:
         name = parameter.names[0]
         found = locate(parameter, inputs)
         if found is None:
@@ -132,15 +173,12 @@ def read(model: type[M], inputs: Inputs) -> M:
             values[name] = decode(found[0], info.annotation, parameter)
         except ValueError as error:
             problems.append(f"{name}: {error}")
-    try:
-        filled = model(**values)
-    except ValidationError as error:
-        # What is missing or malformed has been told above; pydantic would only see that it is not there.
-        details = [detail for detail in error.errors(include_input=False) if detail["type"] != "missing"]
-        raise MetadataError([*problems, *map(_sentence, details)]) from None
-    if problems:
-        raise MetadataError(problems)
-    return filled
+    return values, problems
+
+
+def _details(error: ValidationError) -> list[Any]:
+    # What is missing or malformed has been told already; pydantic would only see that it is not there.
+    return [detail for detail in error.errors(include_input=False) if detail["type"] != "missing"]
 
 
 def declared_parameters(model: type[Metadata]) -> list[tuple[FieldInfo, Parameter]]:

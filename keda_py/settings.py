@@ -51,8 +51,11 @@ class Certificates:
     rotates: bool | None = None
     secret: str = naming.CERTIFICATE_SECRET
     patches_api_service: bool = True
+    patches_webhook: bool = True
     services: tuple[str, ...] = ("keda-operator", "keda-metrics-apiserver", "keda-admission-webhooks")
     metrics_service: str = "keda-metrics-apiserver"
+    webhook_service: str = "keda-admission-webhooks"
+    webhook_name: str = naming.VALIDATING_WEBHOOK
     cluster_domain: str = "cluster.local"
 
     def names(self, namespace: str) -> list[str]:
@@ -72,10 +75,15 @@ class Settings:
     watch_label_selector_for_triggerauth: str = ""
     cluster_object_namespace: str = "keda"
     restrict_secret_access: bool = False
+    authentication_folder: Path | None = None
+    """Where the files are that ClusterTriggerAuthentications name; None for nowhere."""
+    bound_token_life: timedelta = timedelta(hours=1)
+    """Of the tokens that are made for ServiceAccounts."""
     reconciles: int = 20
     leadership: Leadership = field(default_factory=Leadership)
     certificates: Certificates = field(default_factory=Certificates)
     external_metrics: Address | None = Address("", 6443)
+    webhook: Address | None = Address("", 9443)
     telemetry: Address | None = Address("", 8080)
     health: Address | None = Address("", 8081)
     service_tls: Tls = field(default_factory=Tls)

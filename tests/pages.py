@@ -161,7 +161,7 @@ def deployment(name: str, **env: str) -> Manifest:
 async def trying(*, processes: bool = False, **settings: Any) -> AsyncIterator[Tried]:
     """Run an embedded cluster and the daemon within the block; `processes`: what containers say is really run."""
     cluster = DevCluster(now=wall_clock, chance=random.Random(1), processes=processes, sync_seconds=0.5)
-    usual = Settings(external_metrics=None, telemetry=None, health=None, **settings)
+    usual = Settings(external_metrics=None, webhook=None, telemetry=None, health=None, **settings)
     daemon = Daemon(usual, Registry.installed(), Client(LocalTransport(cluster.api)))
 
     async def metric(namespace: str, name: str, selector: str) -> str:

@@ -88,6 +88,7 @@ def test_every_flag_of_keda_is_taken(tmp_path: Path) -> None:
         (["run", "--metrics-bind-address", ":99999"], "is not an address such as :8080"),
         (["run", "--lease-duration", "15"], "is not a duration such as 15s"),
         (["run", "--lease-duration", "5s"], "--lease-duration must be longer than --renew-deadline"),
+        (["run", "--bound-service-account-token-expiry", "30m"], "'30m' must be from 1:00:00 to 6:00:00"),
         (["run", "--enable-cert-rotation=false", "--cert-dir=/none"], "there is no /none/tls.crt"),
         (["run", "--http-tls-ciphers", "ROT13"], "unknown cipher suites ROT13"),
         (["run", "--leader-elect=perhaps"], "is not a valid boolean"),
@@ -112,4 +113,15 @@ def test_a_cluster_that_does_not_answer_is_told_too(tmp_path: Path) -> None:
     shown = keda_py("run", "--kubeconfig", str(config), home=tmp_path)
     assert shown.returncode == 2
     assert "the API server did not answer" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("name", ["README", ""])
+def test_an_authority_that_is_none_is_told_before_anything_starts(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "ca"
+    folder.mkdir()
+    (folder / "README").write_text("put certificates here")
+    shown = keda_py("run", f"--ca-dir={folder / name}", "--kubeconfig=missing", home=tmp_path)
+    assert shown.returncode == 2
+    assert f"--ca-dir: {folder}/README: no certificate in PEM form; put one there, or remove the file" in shown.stderr
     assert "Traceback" not in shown.stderr

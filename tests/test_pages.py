@@ -4,13 +4,16 @@ import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import orjson
 import pytest
 
+from keda_py.api.authentication import TriggerAuthenticationSpec
 from tests.pages import DOCS, manifests, trying
+from tests.vault.server import vault
 
 QUEUE = "http://queue.shop.svc"
 PROMETHEUS = "http://prometheus.monitoring.svc:9090"
@@ -104,6 +107,48 @@ async def test_the_pod_identity_s_manifest_is_one() -> None:
     async with trying() as cluster:
         cluster.apply(*manifests("authentication.md", heading="Pod identity"))
         assert cluster.get("keda.sh/v1alpha1", "TriggerAuthentication", "as-reader") is not None
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind", "name"),
+    [
+        ("Tokens for a ServiceAccount", "TriggerAuthentication", "as-account"),
+        ("OAuth 2", "TriggerAuthentication", "granted"),
+        ("Files of the daemon", "ClusterTriggerAuthentication", "mounted"),
+    ],
+)
+async def test_the_manifests_of_other_ways_are_such(heading: str, kind: str, name: str) -> None:
+    # Roles are no concern of the embedded cluster.
+    found = [one for one in manifests("authentication.md", heading=heading) if not one["kind"].startswith("Role")]
+    async with trying() as cluster:
+        cluster.apply(*found)
+        known = cluster.get("keda.sh/v1alpha1", kind, name)
+        assert known is not None
+        # Every word of it has a meaning.
+        model = TriggerAuthenticationSpec.model_validate(known["spec"])
+        assert model.model_dump(by_alias=True, exclude_unset=True) == known["spec"]
+
+
+@pytest.mark.e2e
+async def test_a_vault(tmp_path: Path) -> None:
+    place, welcome = "http://vault.vault.svc:8200", basic("orders", "correct-horse")
+    with serving({"orders": {"waiting": 12}}, welcome) as server, vault(tmp_path) as store:
+        store.call("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+        store.call("PUT", "kv/data/queue", {"data": {"user": "orders", "password": "correct-horse"}})
+        replaced = {place: store.address, "s.of-the-role": store.token, QUEUE: server.address}
+        *found, certified = manifests("authentication.md", replaced, heading="HashiCorp Vault")
+        # A login by ServiceAccount needs an API server that knows its tokens: the store's own tests have one.
+        found[0]["spec"]["hashiCorpVault"] |= {"authentication": "token", "credential": {"token": store.token}}
+        async with trying() as cluster:
+            cluster.apply(*found)
+            await cluster.until(lambda: cluster.replicas("orders") == 3 and cluster.ready("orders")[0] == "True")
+            assert server.refused == 0
+            # With tls the certificate must be one, with its key.
+            cluster.apply(certified)
+            trigger = found[-1]["spec"]["triggers"][0]
+            trigger["metadata"]["authMode"], trigger["authenticationRef"] = "tls", {"name": "certified"}
+            cluster.apply(found[-1])
+            await cluster.until(lambda: "401" in cluster.ready("orders")[1])
 
 
 async def test_metrics_api() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keda_py.parameter import AUTH, ENV, TRIGGER, Inputs, Metadata, MetadataError, QueryValues, param, read
+from keda_py.parameter import AUTH, ENV, TRIGGER, Inputs, Metadata, MetadataError, QueryValues, foreseen, param, read
 
 ORACLE: Final = Path(__file__).parent / "oracle" / "typed-values.jsonl"
 ENUM: Final = ("alpha", "beta", "gamma")
@@ -155,3 +155,42 @@ def test_bytes_that_are_no_text_are_only_for_who_wants_them() -> None:
     with pytest.raises(MetadataError, match="v: expected text"):
         read(model(str, order=(AUTH,)), Inputs({}, {"v": keytab}))
     assert read(model(str, order=(AUTH,), binary=True), Inputs({}, {"v": keytab})).v == keytab  # type: ignore[attr-defined]
+
+
+class Mixed(Metadata):
+    """Parameters that come from everywhere."""
+
+    host: str = param("host", "address", order=(TRIGGER, AUTH, ENV), min_length=3)
+    size: int = param("size", gt=0)
+    token: str = param("token", order=(AUTH, TRIGGER), default="", enum=("a", "b"))
+    length: int = param("length", order=(TRIGGER, ENV), default=1)
+    old: str = param("old", default="", removed="use size")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "unknown", "wrong"),
+    [
+        ({"host": "abc", "size": "1"}, {AUTH, ENV}, []),
+        # What authentication or a variable may give is not missing.
+        ({"size": "1"}, {AUTH}, []),
+        ({"size": "1"}, {ENV}, ["host"]),
+        ({"size": "1", "hostFromEnv": "HOST"}, {ENV}, []),
+        ({"size": "1", "addressFromEnv": "HOST"}, {ENV}, []),
+        ({"size": "1", "hostFromEnv": " "}, {ENV}, ["host"]),
+        ({"size": "1"}, set(), ["host"]),
+        ({"host": "abc"}, {AUTH, ENV}, ["size"]),
+        # What the manifest gives first is what counts.
+        ({"host": "a", "size": "1"}, {AUTH, ENV}, ["host"]),
+        ({"host": "abc", "size": "0"}, {AUTH, ENV}, ["size"]),
+        ({"host": "abc", "size": "x"}, {AUTH, ENV}, ["size"]),
+        ({"host": "abc", "size": "1", "length": "x", "lengthFromEnv": "L"}, {ENV}, ["length"]),
+        # What authentication gives first may replace it.
+        ({"host": "abc", "size": "1", "token": "c"}, {AUTH}, []),
+        ({"host": "abc", "size": "1", "token": "c"}, {ENV}, ["token"]),
+        ({"host": "abc", "size": "1", "old": "x"}, {AUTH}, ["old"]),
+        ({"host": "", "size": "x"}, set(), ["host", "size"]),
+    ],
+)
+def test_what_can_be_foreseen(metadata: dict[str, str], unknown: set[Any], wrong: list[str]) -> None:
+    found = foreseen(Mixed, Inputs(metadata), unknown=unknown)
+    assert [sentence.partition(":")[0] for sentence in found] == wrong

@@ -84,7 +84,7 @@ class BoundServiceAccountToken(Model):
 class VaultCredential(Model):
     """How to log in to Vault."""
 
-    token: str = ""
+    token: str = Field("", repr=False)
     """A token."""
     service_account: str = ""
     """A file with a ServiceAccount's token."""

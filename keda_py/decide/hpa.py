@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from keda_py.api.scaled_object import ScaledObject
-from keda_py.decide import modifiers
+from keda_py.decide import modifiers, status
 from keda_py.decide.pause import Asked
 from keda_py.naming import API_VERSION, MANAGED_BY, Annotation, Label, indexed, label_value, normalize
 from keda_py.quantity import parse
@@ -178,7 +178,8 @@ def differs(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any] | N
         for part in ("labels", "annotations")
         if (missing := _missing(wanted["metadata"][part], found["metadata"].get(part) or {}))
     }
-    if not _covers(found["metadata"].get("ownerReferences") or [], wanted["metadata"]["ownerReferences"]):
+    taken = not _covers(found["metadata"].get("ownerReferences") or [], wanted["metadata"]["ownerReferences"])
+    if taken:
         metadata["ownerReferences"] = wanted["metadata"]["ownerReferences"]
     if metadata:
         patch["metadata"] = metadata
@@ -186,6 +187,10 @@ def differs(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any] | N
     if "behavior" not in wanted["spec"]:
         if found["spec"].get("behavior"):
             spec["behavior"] = None
+    elif taken and found["spec"].get("behavior"):
+        # What somebody else wanted is not to stay in what a merge would leave alone.
+        if (change := status.merge_patch(found["spec"]["behavior"], wanted["spec"]["behavior"])) is not None:
+            spec["behavior"] = change
     elif enabled := _enabled(wanted["spec"]["behavior"], found["spec"].get("behavior") or {}):
         spec["behavior"] = spec.get("behavior", {}) | enabled
     if spec:

@@ -19,9 +19,8 @@ _NEVER_CACHED: Final = frozenset({"cpu", "memory", "cron"})
 def problems(spec: ScaledObjectSpec) -> list[str]:
     """Return a sentence for each thing that is wrong, saying what to change; none for an object that makes sense."""
     return [
-        *_replica_problems(spec),
-        *_trigger_problems(spec.triggers),
-        *_cache_problems(spec.triggers),
+        *replica_problems(spec),
+        *trigger_problems(spec.triggers),
         *modifiers.problems(spec),
     ]
 
@@ -33,11 +32,13 @@ def job_problems(spec: ScaledJobSpec) -> list[str]:
         for index, trigger in enumerate(spec.triggers)
         if trigger.metric_type
     ]
-    return [*_trigger_problems(spec.triggers), *metric_types]
+    return [*trigger_problems(spec.triggers), *metric_types]
 
 
-def _replica_problems(spec: ScaledObjectSpec) -> list[str]:
-    minimum, maximum, idle = spec.min_replicas, spec.max_replicas, spec.idle_replica_count
+def replica_problems(spec: ScaledObjectSpec) -> list[str]:
+    """Return what is wrong with the bounds; as in KEDA a minimum of 0 that is written down is the HPA's, which is 1."""
+    minimum = 0 if spec.min_replica_count is None else max(1, spec.min_replica_count)
+    maximum, idle = spec.max_replicas, spec.idle_replica_count
     found = []
     if minimum > maximum:
         found.append(f"spec.minReplicaCount ({minimum}) must not be above spec.maxReplicaCount ({maximum})")
@@ -46,8 +47,9 @@ def _replica_problems(spec: ScaledObjectSpec) -> list[str]:
     return found
 
 
-def _trigger_problems(triggers: Sequence[ScaleTrigger]) -> list[str]:
-    found = []
+def trigger_problems(triggers: Sequence[ScaleTrigger]) -> list[str]:
+    """Return what is wrong with the triggers of an object, whatever their types (KEDA's ValidateTriggers)."""
+    found = _cache_problems(triggers)
     if not triggers:
         found.append("spec.triggers is empty; name at least one trigger")
     names = Counter(trigger.name for trigger in triggers if trigger.name)

@@ -127,7 +127,7 @@ class Session:
         )
         self._cluster.store.listen(self._journal.notice)
         # Nothing of it is served: external metrics are read in this process, and nobody probes or scrapes it.
-        settings = Settings(external_metrics=None, telemetry=None, health=None)
+        settings = Settings(external_metrics=None, webhook=None, telemetry=None, health=None)
         client = Client(LocalTransport(self._cluster.api))
         self._daemon = Daemon(settings, Registry.installed(), client, now=self._now, chance=chance)
         self._files = Watched(options.files)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from keda_py.devcluster import apply, definition, deletion, discovery, event, listing, rule, scale
+from keda_py.devcluster import apply, definition, deletion, discovery, event, listing, rule, scale, token
 from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
 from keda_py.devcluster.patch import PatchError, json_patch, merge, strategic
 from keda_py.devcluster.rule import Refusal, bad_request, invalid_as, not_found
@@ -160,6 +160,7 @@ class Api:
             subresource
             and not (subresource == "status" and kind.status)
             and not (subresource == "scale" and kind.scale)
+            and not token.is_for(kind, subresource)
         ):
             raise missing
         return Route(kind, namespace, name, subresource)
@@ -170,6 +171,8 @@ class Api:
                 return Answer(200, self._get(request, route) if route.name else self._list(request, route))
             case "POST", False:
                 return Answer(201, self._create(request, route))
+            case "POST", _ if route.subresource == token.SUBRESOURCE:
+                return Answer(201, token.made(self._existing(route), request.body, self.now()))
             case "PUT", True:
                 return Answer(200, self._change(request, route, lambda _: self._whole(request, route)))
             case "PATCH", True:

@@ -1,31 +1,24 @@
 """Resolving a trigger: from its authenticationRef and its ``…FromEnv`` to credentials, or to a sentence why not.
 
-The order and the merging are those of KEDA's pkg/scaling/resolver/scale_resolvers.go: variables of the target, then
-ConfigMaps, then Secrets; a later one wins. What is not there is an error here and never an empty credential.
+The order and the merging are those of KEDA's pkg/scaling/resolver/scale_resolvers.go (resolveAuthRef): variables of
+the target, ConfigMaps, Secrets, secret stores, tokens, OAuth 2; a later one wins, and a file stands for all of them.
+What is not there is an error here and never an empty credential.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlencode
 
-from keda_py.api.authentication import PodIdentity as IdentitySpec
+from keda_py.api.authentication import OAuth2
 from keda_py.api.trigger import ScaleTrigger
 from keda_py.engine.environment import container_of, variables
-from keda_py.engine.lookup import Authentication, Lookups, Named, Reading
-from keda_py.naming import Annotation
+from keda_py.engine.identity import identity_of, role_of
+from keda_py.engine.lookup import TOKEN, Authentication, File, Lookups, Named, Reading, Token
+from keda_py.engine.section import sections
 from keda_py.scaler import PodIdentity, ScalerError
 
 FROM_ENV: Final = "FromEnv"
-
-_NOT_YET: Final = {
-    "filePath": "file_path",
-    "hashiCorpVault": "hashi_corp_vault",
-    "azureKeyVault": "azure_key_vault",
-    "gcpSecretManager": "gcp_secret_manager",
-    "awsSecretManager": "aws_secret_manager",
-    "boundServiceAccountToken": "bound_service_account_token",
-    "oauth2": "oauth2",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +64,8 @@ def _environment(names: set[str], namespace: str, container: str, reading: Readi
 
 
 def _parameters(found: Authentication, namespace: str, reading: Reading) -> dict[str, str]:
-    for problem in _not_yet(found):
-        reading.problem(problem)
+    if found.spec.file_path:
+        return _from_file(found, reading)
     auth: dict[str, str] = {}
     for wanted in found.spec.env:
         # The target is the object's, also when the authentication is the cluster's.
@@ -82,13 +75,34 @@ def _parameters(found: Authentication, namespace: str, reading: Reading) -> dict
     for kind, refs in (("ConfigMap", found.spec.config_map_target_ref), ("Secret", found.spec.secret_target_ref)):
         for ref in refs:
             auth[ref.parameter] = reading.required(Named(kind, found.namespace, ref.name, ref.key))
+    for section in sections(found, namespace, reading):
+        auth |= reading.elsewhere(section)
+    for bound in found.spec.bound_service_account_token:
+        auth[bound.parameter] = reading.elsewhere(Token(found.namespace, bound.service_account_name)).get(TOKEN, "")
+    if found.spec.oauth2 is not None:
+        auth |= _grant(found.spec.oauth2, found.namespace, reading)
     return auth
 
 
-def _not_yet(found: Authentication) -> Iterator[str]:
-    for name, attribute in _NOT_YET.items():
-        if getattr(found.spec, attribute):
-            yield f"{found.title}: {name} is not supported yet; use secretTargetRef, configMapTargetRef or env"
+def _from_file(found: Authentication, reading: Reading) -> dict[str, str]:
+    """Return what a file says; only who may write cluster objects may name one of the daemon's files."""
+    if found.of_cluster:
+        return dict(reading.elsewhere(File(found.spec.file_path)))
+    reading.problem(f"{found.title}: filePath is for ClusterTriggerAuthentications; use one, or secretTargetRef")
+    return {}
+
+
+def _grant(oauth2: OAuth2, namespace: str, reading: Reading) -> dict[str, str]:
+    """Return the parameters with which scalers over HTTP ask for a token themselves."""
+    auth = {"oauthTokenURI": oauth2.token_url, "clientID": oauth2.client_id}
+    if oauth2.client_secret is not None:
+        ref = oauth2.client_secret.value_from.secret_key_ref
+        auth["clientSecret"] = reading.required(Named("Secret", namespace, ref.name, ref.key))
+    if oauth2.scopes:
+        auth["scopes"] = ",".join(oauth2.scopes)
+    if oauth2.token_url_params:
+        auth["endpointParams"] = urlencode(sorted(oauth2.token_url_params.items()))
+    return auth
 
 
 def _identity(found: Authentication, namespace: str, auth: dict[str, str], reading: Reading) -> PodIdentity:
@@ -96,36 +110,7 @@ def _identity(found: Authentication, namespace: str, auth: dict[str, str], readi
     spec = found.spec.pod_identity
     if spec is None:
         return PodIdentity()
-    workload = spec.identity_owner == "workload"
-    if spec.provider == "aws" and spec.role_arn and workload:
-        reading.problem(f"{found.title}: podIdentity has both roleArn and identityOwner workload; remove one of them")
-    elif spec.provider == "aws" and spec.role_arn:
-        auth["awsRoleArn"] = spec.role_arn
-    elif spec.provider == "aws-eks" or (spec.provider == "aws" and workload):
-        auth["awsRoleArn"] = _role_of_workload(namespace, reading, required=workload)
-    if spec.provider == "azure-workload" and spec.identity_id == "":
-        reading.problem(f"{found.title}: podIdentity.identityId is empty; give it, or remove it for the daemon's own")
-    return _as_value(spec, auth.get("awsRoleArn", ""))
-
-
-def _role_of_workload(namespace: str, reading: Reading, *, required: bool) -> str:
-    pod = reading.pod()
-    if pod is None:
-        return ""
-    named = Named("ServiceAccount", namespace, pod.service_account_name or "default", Annotation.EKS_ROLE)
-    found = reading.entry(named)
-    if found is None and required:
-        reading.problem(f"{named}, which the target runs with, has no annotation {named.key}; add it")
-    return found or ""
-
-
-def _as_value(spec: IdentitySpec, role: str) -> PodIdentity:
-    aws = spec.provider in ("aws", "aws-eks")
-    return PodIdentity(
-        provider=spec.provider,
-        identity_id=spec.identity_id or "",
-        tenant_id=spec.identity_tenant_id or "",
-        authority_host=spec.identity_authority_host or "",
-        role_arn=role if aws else "",
-        external_id=(spec.external_id or "") if spec.role_arn else "",
-    )
+    role = role_of(spec, found.title, namespace, reading=reading)
+    if role is not None:
+        auth["awsRoleArn"] = role
+    return identity_of(spec, auth.get("awsRoleArn", ""))

@@ -88,6 +88,10 @@ class Cluster:
         for owner in ((new or old or {})["metadata"].get("ownerReferences")) or []:
             if owner["kind"] == SCALED_OBJECTS.kind:
                 self._wake((key[0], owner["name"]))
+        # Who waits for somebody else's HPA to go, or has to tell that one came.
+        for target in dict.fromkeys(_target_key(hpa) for hpa in (old, new)):
+            for other in self._by_target.get(target, ()) if target is not None else ():
+                self._wake(other)
 
     def _workload_changed(
         self, resource: Resource, key: Key, old: dict[str, Any] | None, new: dict[str, Any] | None

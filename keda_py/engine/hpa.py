@@ -1,8 +1,8 @@
 """Keeping the HPA of a ScaledObject as the spec says, and reading from it how scaling goes.
 
-What it should look like is decided purely, in `decide.hpa`. A trigger that could not be built keeps the place that it
-has in the existing HPA: we answer for its metric with an error, and the HPA controller does not scale down while a
-metric fails.
+What it should look like is decided purely, in `decide.hpa`, and whether it may be touched, in `decide.claim`. A trigger
+that could not be built keeps the place that it has in the existing HPA: we answer for its metric with an error, and the
+HPA controller does not scale down while a metric fails.
 """
 
 from contextlib import suppress
@@ -12,10 +12,12 @@ import structlog
 
 from keda_py import __version__
 from keda_py.api.scaled_object import ScaledObject
-from keda_py.decide import hpa, status
+from keda_py.decide import claim, hpa, status
 from keda_py.decide.hpa import HpaError
+from keda_py.decide.ownership import Target
 from keda_py.decide.status import Condition
 from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster
+from keda_py.engine.index import Index
 from keda_py.engine.live import Live
 from keda_py.engine.target import TargetRef
 from keda_py.kube.client import Conflict, NotFound
@@ -29,17 +31,35 @@ class HpaKeeper:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._on_target = Index(cluster.hpas, Target.of)
+
+    def refusal(self, scaled_object: ScaledObject, raw: dict[str, Any], target: TargetRef) -> str | None:
+        """Return why nothing is to be done for an object, because of an HPA that is somebody else's; None if it may.
+
+        What has its HPA already goes on with it: `ensure` tells of another one.
+        """
+        found = self._cluster.hpas.get((scaled_object.metadata.namespace, scaled_object.hpa_name))
+        if found is None:
+            return self._rivals(scaled_object, target)
+        if claim.is_own(scaled_object, found):
+            return None
+        recorded = (raw.get("status") or {}).get("hpaName")
+        refused = claim.refusal_of_name(scaled_object, _of(target), found, recorded=recorded)
+        return refused or self._rivals(scaled_object, target)
+
+    def _rivals(self, scaled_object: ScaledObject, target: TargetRef) -> str | None:
+        hpas = self._on_target.find(target.namespace, _of(target))
+        return claim.refusal_of_target(scaled_object, _of(target), hpas)
 
     async def ensure(
         self, scaled_object: ScaledObject, raw: dict[str, Any], live: Live, target: TargetRef
     ) -> str | None:
         """Make the HPA as the spec says; return a sentence when that cannot be done."""
         namespace, name = scaled_object.metadata.namespace, scaled_object.hpa_name
+        # Once more: it may have come since.
+        if (refused := self.refusal(scaled_object, raw, target)) is not None:
+            return refused
         found = self._cluster.hpas.get((namespace, name))
-        if found is not None and (stranger := _other_controller(found, scaled_object)) is not None:
-            return (
-                f"the HPA {name} belongs to {stranger}; choose another spec.advanced.horizontalPodAutoscalerConfig.name"
-            )
         try:
             wanted = hpa.build(
                 scaled_object,
@@ -56,8 +76,9 @@ class HpaKeeper:
             await self._create(wanted, raw, live)
         elif (patch := hpa.differs(wanted, found)) is not None:
             self._cluster.hpas.put(await self._cluster.client.merge_patch(HPAS, namespace, name, patch))
-            log.info("updated", object=f"{namespace}/{scaled_object.metadata.name}", hpa=name)
-        return None
+            done = "updated" if claim.is_own(scaled_object, found) else "taken over"
+            log.info(done, object=f"{namespace}/{scaled_object.metadata.name}", hpa=name)
+        return self._rivals(scaled_object, target)
 
     async def _create(self, wanted: dict[str, Any], raw: dict[str, Any], live: Live) -> None:
         namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
@@ -107,9 +128,9 @@ class HpaKeeper:
             log.info("deleted", hpa=name, namespace=namespace, why=why)
 
     def name_in_use(self, scaled_object: ScaledObject) -> str | None:
-        """Return the name of the HPA that is there for an object, None if there is none."""
-        name = scaled_object.hpa_name
-        return name if self._cluster.hpas.get((scaled_object.metadata.namespace, name)) is not None else None
+        """Return the name of the HPA that an object has, None if it has none."""
+        found = self._cluster.hpas.get((scaled_object.metadata.namespace, scaled_object.hpa_name))
+        return scaled_object.hpa_name if found is not None and scaled_object.metadata.uid in _owners(found) else None
 
     def health(self, scaled_object: ScaledObject) -> Condition | None:
         """Return the HPAActive condition; None while the HPA has nothing to say."""
@@ -125,11 +146,9 @@ def _owners(found: dict[str, Any]) -> set[str]:
     return {owner["uid"] for owner in found["metadata"].get("ownerReferences") or []}
 
 
-def _other_controller(found: dict[str, Any], scaled_object: ScaledObject) -> str | None:
-    for owner in found["metadata"].get("ownerReferences") or []:
-        if owner.get("controller") and owner["uid"] != scaled_object.metadata.uid:
-            return f"{owner['kind']} {owner['name']}"
-    return None
+def _of(target: TargetRef) -> Target:
+    group, kind, _, name = target.identity
+    return Target(group, kind, name)
 
 
 def trim_hpa(found: dict[str, Any]) -> dict[str, Any]:

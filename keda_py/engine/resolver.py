@@ -6,7 +6,7 @@ uses it is woken: its triggers are described anew, and those that read different
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -18,9 +18,10 @@ from keda_py.api.meta import manifest_error
 from keda_py.api.pod import PodSpec
 from keda_py.api.trigger import AuthenticationRef, ScaleTrigger
 from keda_py.engine.authentication import Resolved, resolve
-from keda_py.engine.lookup import Authentication, Missing, Named, Unread
+from keda_py.engine.lookup import Authentication, Elsewhere, Missing, Named, Unread
 from keda_py.engine.reference import authentication_key
 from keda_py.engine.scalable import Scalable
+from keda_py.engine.stores import Stores, StoreUsers
 from keda_py.engine.target import Targets
 from keda_py.engine.template import Templates
 from keda_py.engine.watched import Watched
@@ -71,14 +72,19 @@ class Resolver:
         *,
         authentications: dict[str, Store],
         policy: SecretPolicy,
+        stores: Stores,
         chance: random.Random,
         wake: Callable[[Key], None],
     ) -> None:
-        """`authentications`: the watched ones by kind. `wake`: told of objects whose credentials may have changed."""
+        """`authentications`: the watched ones by kind. `wake`: told of objects whose credentials may have changed.
+
+        `stores`: open for as long as this is.
+        """
         self._authentications = authentications
         self._policy = policy
         self._tasks = asyncio.TaskGroup()
         self._watched = Watched(client, chance=chance, tasks=self._tasks, wake=wake)
+        self._stores = StoreUsers(stores, wake=wake)
         self._templates = Templates(targets, chance=chance, tasks=self._tasks, wake=wake)
 
     async def __aenter__(self) -> Self:
@@ -93,10 +99,11 @@ class Resolver:
     def describe(self, scalable: Scalable) -> list[Described]:
         """Return an object's triggers, each with its credentials, its problem, or the word that it waits."""
         owner = scalable.key
-        with self._watched.renewing(owner) as value:
+        with self._watched.renewing(owner) as value, self._stores.renewing(owner) as elsewhere:
             known = _Known(
                 owner,
                 look=value,
+                look_elsewhere=elsewhere,
                 template=partial(self._pods, scalable),
                 authentications=self._authentications,
                 policy=self._policy,
@@ -113,6 +120,7 @@ class Resolver:
     def forget(self, owner: Key) -> None:
         """Forget an object, and what only it needed."""
         self._watched.forget(owner)
+        self._stores.forget(owner)
         self._templates.forget(owner)
 
 
@@ -124,12 +132,14 @@ class _Known:
         owner: Key,
         *,
         look: Callable[[Named], str | None],
+        look_elsewhere: Callable[[Elsewhere], Mapping[str, str]],
         template: Callable[[], PodSpec],
         authentications: dict[str, Store],
         policy: SecretPolicy,
     ) -> None:
         self._owner = owner
         self._look = look
+        self.elsewhere = look_elsewhere
         self._template = template
         self._authentications = authentications
         self._policy = policy
@@ -152,7 +162,7 @@ class _Known:
             spec = TriggerAuthenticationSpec.model_validate(found["spec"])
         except ValidationError as error:
             raise ScalerError(f"{key}: {manifest_error(error)}") from None
-        return Authentication(str(key), key.namespace or self._policy.cluster_namespace, spec)
+        return Authentication(str(key), key.namespace or self._policy.cluster_namespace, spec, not key.namespace)
 
 
 def _described(scalable: Scalable, index: int, spec: ScaleTrigger, known: _Known) -> Described:
@@ -173,5 +183,6 @@ def _described(scalable: Scalable, index: int, spec: ScaleTrigger, known: _Known
         name=spec.name or None,
         metric_type=spec.metric_type or None,
         pod_identity=resolved.pod_identity,
+        in_formula=scalable.in_formula,
     )
     return Described(trigger, scalable.interval, bool(spec.use_cached_metrics), problem, waits)

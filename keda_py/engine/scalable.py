@@ -21,6 +21,7 @@ class Scalable:
 
     `pods`: the pods, or the target to ask for its template. `container`: which container, the first if empty.
     `together`: whether all triggers are read at one moment, because one decision is made of them all.
+    `in_formula`: whether one metric is made of them all.
     """
 
     key: Key
@@ -29,6 +30,7 @@ class Scalable:
     pods: PodSpec | TargetRef
     container: str = ""
     together: bool = False
+    in_formula: bool = False
 
 
 def of_scaled_object(scaled_object: ScaledObject) -> Scalable:
@@ -41,6 +43,7 @@ def of_scaled_object(scaled_object: ScaledObject) -> Scalable:
         target_of(scaled_object),
         container=spec.scale_target_ref.env_source_container_name,
         together=spec.modifiers is not None,
+        in_formula=spec.modifiers is not None,
     )
 
 

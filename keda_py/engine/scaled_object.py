@@ -169,6 +169,8 @@ class ScaledObjects:
             # Moments, and then we are woken: what is not known yet is not worth an HPA or a status without it.
             return RESYNC_SECONDS
         this = await self._observed(key, raw, scaled_object, live=live)
+        if (refusal := self._hpas.refusal(scaled_object, raw, this.target)) is not None:
+            raise UnusableError(refusal)
         self._reporter.tell_of_new_triggers(raw, live)
         return await self._scale(this)
 
@@ -353,8 +355,10 @@ class ScaledObjects:
         if (hpa_name := self._hpas.name_in_use(this.scaled_object)) is not None:
             wanted["hpaName"] = hpa_name
         wanted["health"] = health.entries(this.live, _health(this.raw))
-        if not wanted["health"]:
-            del wanted["health"]
+        for name in ("externalMetricNames", "resourceMetricNames", "health"):
+            if not wanted[name]:
+                # As KEDA has it, which leaves out what is empty.
+                del wanted[name]
         if not combined.pending and len(combined.failures) == len(combined.replaced):
             wanted["triggersActivity"] = status.triggers_activity(names, combined.active_metrics)
 
@@ -381,16 +385,8 @@ class ScaledObjects:
 
 
 def _log(this: _Pass, after: int, *, why: Why, triggers: Sequence[str] = ()) -> None:
-    target = f"{this.target.kind}/{this.target.name}"
-    log.info(
-        "scaled",
-        object="/".join(this.key),
-        target=target,
-        before=this.scale.replicas,
-        after=after,
-        why=why.value,
-        triggers=list(triggers),
-    )
+    about = {"object": "/".join(this.key), "target": f"{this.target.kind}/{this.target.name}"}
+    log.info("scaled", **about, before=this.scale.replicas, after=after, why=why.value, triggers=list(triggers))
 
 
 def _health(raw: dict[str, Any]) -> dict[str, Any]:

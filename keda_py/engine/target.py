@@ -6,6 +6,7 @@ for its /scale when it is needed.
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from keda_py.api.meta import manifest_error
 from keda_py.api.pod import PodSpec
 from keda_py.api.scaled_object import ScaledObject
+from keda_py.decide.requests import Container, requested
 from keda_py.kube.client import Client, NotFound, Resource
 from keda_py.kube.discovery import Discovery, DiscoveryError
 from keda_py.kube.reflector import Store
@@ -23,6 +25,8 @@ PODS: Final = Resource("", "v1", "pods", "Pod")
 STATEFUL_SETS: Final = Resource("apps", "v1", "statefulsets", "StatefulSet")
 ENVIRONMENT: Final = "environment"
 """In the place of a workload's pod template: a digest of what credentials may come from."""
+CONTAINERS: Final = "containers"
+"""In its place too: the containers, and which of cpu and memory they request (`decide.requests`)."""
 
 
 class TargetError(Exception):
@@ -157,11 +161,21 @@ def _scale(resource: Resource, found: dict[str, Any], *, default: int = 0) -> Sc
 
 
 def trim_workload(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept in memory of a Deployment or StatefulSet: of its pods' environment only a digest."""
+    """Return what is kept in memory of a Deployment or StatefulSet: of its pods only what `ENVIRONMENT` etc. say."""
     metadata, spec = found["metadata"], found.get("spec", {})
     kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
-    digest = spec[ENVIRONMENT] if ENVIRONMENT in spec else _digest((spec.get("template") or {}).get("spec") or {})
-    return {"metadata": kept, "spec": {"replicas": spec.get("replicas"), ENVIRONMENT: digest}}
+    about = {key: spec[key] for key in (ENVIRONMENT, CONTAINERS) if key in spec}
+    if not about:
+        pod = (spec.get("template") or {}).get("spec") or {}
+        containers = tuple(requested(container) for container in pod.get("containers") or ())
+        about = {ENVIRONMENT: _digest(pod), CONTAINERS: _shared(containers)}
+    return {"metadata": kept, "spec": {"replicas": spec.get("replicas"), **about}}
+
+
+@lru_cache(maxsize=4096)
+def _shared(containers: tuple[Container, ...]) -> tuple[Container, ...]:
+    """Return equal containers as one object: thousands of workloads have the same names for them."""
+    return containers
 
 
 def _digest(pod: dict[str, Any]) -> bytes:

@@ -151,10 +151,12 @@ class Client:
                     raise
         raise AssertionError("unreachable")
 
-    async def create(self, resource: Resource, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Create an object; `Conflict` if it is there already."""
+    async def create(
+        self, resource: Resource, namespace: str, body: dict[str, Any], *, name: str = "", subresource: str = ""
+    ) -> dict[str, Any]:
+        """Create an object, `Conflict` if it is there already; or what a subresource of the named one makes."""
         params = {"fieldManager": FIELD_MANAGER}
-        return await self.call("POST", resource.path(namespace), params=params, body=body)
+        return await self.call("POST", resource.path(namespace, name, subresource), params=params, body=body)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, propagation: str = "Background"

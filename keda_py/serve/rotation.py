@@ -1,4 +1,4 @@
-"""Keeping the serving certificate where it is needed: in the Secret, in the running server, in the APIService."""
+"""Keeping the serving certificate where it is needed: in the Secret, in the running servers, with who asks them."""
 
 import asyncio
 import binascii
@@ -12,26 +12,23 @@ from typing import Any, Final
 import structlog
 
 from keda_py.kube.client import ApiError, Client, Conflict, NotFound, Resource
-from keda_py.naming import EXTERNAL_METRICS_GROUP, EXTERNAL_METRICS_VERSION
 from keda_py.serve.certificate import Bundle, renewed
 from keda_py.serve.tls import ServerTls
+from keda_py.serve.trust import Trusting
 
 log = structlog.get_logger("certificate")
 
 SECRETS: Final = Resource("", "v1", "secrets", "Secret")
-API_SERVICES: Final = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService")
-API_SERVICE: Final = f"{EXTERNAL_METRICS_VERSION}.{EXTERNAL_METRICS_GROUP}"
 CHECK_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where things are: the Secret, and the Service that the APIService must point at for us to look after it."""
+    """Where the Secret is."""
 
     namespace: str
     secret: str
-    service: str
 
 
 class FileCertificates:
@@ -96,18 +93,13 @@ class CertificateKeeper:
     def __init__(
         self,
         certificates: FileCertificates | SecretCertificates,
-        tls: ServerTls,
-        *,
-        client: Client,
-        place: Place,
-        patches: bool,
+        servers: Sequence[ServerTls],
+        trusting: Sequence[Trusting],
     ) -> None:
-        """`patches`: whether the authority is to be put into the APIService."""
+        """`servers`: those that serve with it. `trusting`: who has to know its authority."""
         self._certificates = certificates
-        self._tls = tls
-        self._client = client
-        self._place = place
-        self._patches = patches
+        self._servers = servers
+        self._trusting = trusting
         self._said: str | None = None
 
     async def run(self) -> None:
@@ -122,30 +114,24 @@ class CertificateKeeper:
             except (ApiError, OSError, ValueError) as error:
                 # ssl.SSLError is an OSError: a key that does not fit its certificate.
                 self._say(str(error))
-                pause = RETRY_SECONDS if not self._tls.has_certificate else CHECK_SECONDS
+                pause = CHECK_SECONDS if all(tls.has_certificate for tls in self._servers) else RETRY_SECONDS
             await asyncio.sleep(pause)
 
     async def check(self) -> None:
-        """Bring the server and the APIService up to date once."""
+        """Bring the servers, and who trusts them, up to date once; raise what went wrong with any of them."""
         certificate, key, authority = await self._certificates.current()
-        self._tls.set_certificate(certificate, key)
-        if self._patches and authority:
-            await self._trust(authority)
-
-    async def _trust(self, authority: bytes) -> None:
-        found = await self._client.get(API_SERVICES, "", API_SERVICE)
-        spec = found.get("spec") or {}
-        service = spec.get("service") or {}
-        if (service.get("namespace"), service.get("name")) != (self._place.namespace, self._place.service):
-            raise ValueError(
-                f"the APIService {API_SERVICE} points at {service.get('namespace')}/{service.get('name')} and not at "
-                f"{self._place.namespace}/{self._place.service}: HPAs get their metrics from there and not from here"
-            )
-        bundle = b64encode(authority).decode()
-        if spec.get("caBundle") != bundle:
-            patch = {"spec": {"caBundle": bundle, "insecureSkipTLSVerify": False}}
-            await self._client.merge_patch(API_SERVICES, "", API_SERVICE, patch)
-            log.info("trusted", apiservice=API_SERVICE)
+        for tls in self._servers:
+            tls.set_certificate(certificate, key)
+        problems: list[Exception] = []
+        for one in self._trusting if authority else ():
+            try:
+                await one.trust(authority)
+            except (ApiError, ValueError) as error:
+                problems.append(error)
+        if len(problems) > 1 and not any(isinstance(problem, Conflict) for problem in problems):
+            raise ValueError("; ".join(map(str, problems)))
+        for problem in sorted(problems, key=lambda found: not isinstance(found, Conflict)):
+            raise problem
 
     def _say(self, message: str | None) -> None:
         if message is not None and message != self._said:

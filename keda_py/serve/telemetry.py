@@ -7,7 +7,7 @@ its object, and an object that goes takes its series with it (KEDA pkg/metricsco
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from keda_py import __version__
+from keda_py.engine.admission import Counts
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import LiveTrigger
 from keda_py.naming import COMPOSITE
@@ -35,19 +36,35 @@ class Telemetry(Collector):
     """Reads off the engine what a scrape is told.
 
     `live`: all objects at work, by kind: scaledobject or scaledjob. `queued`: those of a kind that wait for a worker.
-    `lease`: the name of the lease, None without leader election. `leads`: whether this daemon acts.
+    `lease`: the name of the lease, None without leader election. `leads`: whether this daemon acts. `admission`: what
+    the webhook was asked.
     """
 
     live: Mapping[str, Mapping[Key, Live]]
     lease: str | None
     leads: Callable[[], bool]
     queued: Mapping[str, Sized]
+    admission: Counts = field(default_factory=Counts)
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, each with the series that there are right now."""
         yield from self._daemon()
         yield from self._objects()
         yield from self._triggers()
+        yield from self._webhook()
+
+    def _webhook(self) -> Iterator[Metric]:
+        labels = ("namespace", "action")
+        asked = CounterMetricFamily(
+            "keda_webhook_scaled_object_validations", "ScaledObjects that were validated.", labels=labels
+        )
+        wrong = CounterMetricFamily(
+            "keda_webhook_scaled_object_validation_errors", "What was wrong with them.", labels=(*labels, "reason")
+        )
+        for family, counts in ((asked, self.admission.validations), (wrong, self.admission.errors)):
+            for values, count in counts.items():
+                family.add_metric(values, count)
+            yield family
 
     def _daemon(self) -> Iterator[Metric]:
         build = ("version", "git_commit", "goversion", "goos", "goarch")

@@ -1,4 +1,4 @@
-"""TLS of the metrics server: its own certificate, and the authority of those who may ask, both replaced while it runs.
+"""TLS of a server: its own certificate, and the authority of those who may ask, both replaced while it runs.
 
 Connections are accepted under one outer context whose callback hands each to the newest inner one; so a renewed
 certificate or a new front-proxy authority needs no restart and cuts no connection.
@@ -12,9 +12,13 @@ from pathlib import Path
 class ServerTls:
     """A server context with exchangeable parts."""
 
-    def __init__(self, *, minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2, ciphers: str = "") -> None:
+    def __init__(
+        self, *, minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2, ciphers: str = "", asks_clients: bool = True
+    ) -> None:
+        """`asks_clients`: whether a client may show who it is."""
         self._minimum = minimum
         self._ciphers = ciphers
+        self._client_mode = ssl.CERT_OPTIONAL if asks_clients else ssl.CERT_NONE
         self._certificate: tuple[bytes, bytes] | None = None
         self._authority = ""
         self._inner: ssl.SSLContext | None = None
@@ -46,7 +50,7 @@ class ServerTls:
             context.set_ciphers(self._ciphers)
         # A caller without a certificate is told so by HTTP, one with a stranger's is refused here. It must stand in
         # the outer context: OpenSSL takes certificate and authorities from the inner one, but not this.
-        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_mode = self._client_mode
         return context
 
     def _made(self, certificate: tuple[bytes, bytes], authority: str) -> ssl.SSLContext:

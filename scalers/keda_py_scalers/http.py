@@ -5,14 +5,11 @@ those of KEDA's pkg/scalers/authentication. Messages name the origin and never a
 secret: what a server says of itself is quoted, what we sent is not.
 """
 
-import asyncio
 import base64
 import html
-import json
 import ssl
-import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -36,18 +33,16 @@ from keda_py.scaler import (
     Trigger,
     param,
 )
+from keda_py_scalers.cloud_http import Bearer, CloudHttp, Reply, issued
+from keda_py_scalers.http_body import body_of
 from keda_py_scalers.transport import proxy_for, tls_context
 
-LARGEST_BODY: Final = 8 * 2**20
 CONNECTIONS: Final = 32
 REDIRECTS: Final = 10
 QUOTED: Final = 200
 _REQUESTS: Final = 4096
 IDLE_SECONDS: Final = 90.0
 """How long an idle connection is kept, as KEDA does: longer than the usual polling interval."""
-_TOKEN_MARGIN_SECONDS: Final = 10.0
-_TOKEN_LIFE_SECONDS: Final = 3600.0
-_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class HttpMetadata(Metadata):
@@ -125,6 +120,14 @@ class HttpMetadata(Metadata):
             found["Authorization"] = f"Bearer {self.bearer_token}"
         return found
 
+    def login(self, trigger: Trigger, http: CloudHttp, platform: Platform) -> Bearer | None:  # noqa: ARG002  a hook
+        """Return the tokens of a pod identity, None without one; raise `ScalerError` if it cannot be had."""
+        return None
+
+    def signing(self, trigger: Trigger, platform: Platform, session: aiohttp.ClientSession) -> "Signing | None":  # noqa: ARG002  a hook
+        """Return what signs and sends requests, None if they are not signed; raise `ScalerError` if it cannot be."""
+        return None
+
     def query(self) -> dict[str, str]:
         """Return the query parameters that say who we are."""
         if "apiKey" in self.auth_modes and self.method == "query":
@@ -144,6 +147,14 @@ class Get:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
+class Signing(httpx.AsyncBaseTransport):
+    """What signs requests and sends them, exactly as they were signed."""
+
+    def secrets(self) -> frozenset[str]:
+        """Return what was sent and must not be quoted."""
+        raise NotImplementedError
+
+
 class StatusError(ScalerError):
     """An answer that is no success; `status` is its HTTP status."""
 
@@ -155,26 +166,34 @@ class StatusError(ScalerError):
 class HttpConnection:
     """A pooled client with one identity."""
 
-    def __init__(self, client: httpx.AsyncClient, transport: httpx.AsyncBaseTransport, meta: HttpMetadata) -> None:
-        """`transport`: that of `client`, for requests that need no more of it."""
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
+        meta: HttpMetadata,
+        login: Bearer | None = None,
+        sent: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        """`transport`: that of `client`, for requests that need no more of it. `login`: tokens of a pod identity.
+
+        `sent`: what a signature needs and nothing may quote.
+        """
         self._client = client
         self._transport = transport
         self._meta = meta
         # The same questions come up at each poll; building a request costs a third of sending it.
         self._request = lru_cache(maxsize=_REQUESTS)(self._build)
-        self._token = ""
-        self._token_until = 0.0
-        self._token_lock = asyncio.Lock()
+        self._sent = sent
+        self._tokens = login or (Bearer(self._new_token) if "oauth" in meta.auth_modes else None)
         self._own = {origin(meta.address), origin(meta.oauth_token_uri)}
 
     async def get(self, question: Get) -> bytes:
         """Return the body of a successful answer; raise `SourceUnavailable` if there was none, else `ScalerError`."""
         token = await self.bearer()
         status, body = await self._send(question, token)
-        if status == httpx.codes.UNAUTHORIZED and token:
-            # Revoked before its time. Who finds out first drops it; the others must not drop the one that follows.
-            if self._token == token:
-                self._token = ""
+        if status == httpx.codes.UNAUTHORIZED and self._tokens:
+            # Revoked before its time. Who finds out first drops it; the others do not drop the one that follows.
+            self._tokens.drop(token)
             status, body = await self._send(question, await self.bearer())
         if not httpx.codes.is_success(status):
             raise StatusError(f"{origin(question.url)} answered {status}{self._quoted(body)}", status)
@@ -187,7 +206,7 @@ class HttpConnection:
                 answer = await self._transport.handle_async_request(request)
                 try:
                     if not answer.has_redirect_location:
-                        return answer.status_code, await _body(answer, request.url)
+                        return answer.status_code, await body_of(answer, _place(request.url))
                 finally:
                     await answer.aclose()
             # Rare enough to be asked once more: the client knows what may be sent to another host.
@@ -218,7 +237,7 @@ class HttpConnection:
                 try:
                     following = answer.next_request
                     if following is None:
-                        return answer.status_code, await _body(answer, request.url)
+                        return answer.status_code, await body_of(answer, _place(request.url))
                 finally:
                     await answer.aclose()
             request = following
@@ -239,15 +258,12 @@ class HttpConnection:
             raise failure(f"{_place(request.url)}: {_reason(error)}") from None
 
     async def bearer(self) -> str:
-        """Return a token of the OAuth 2 client credentials grant, asked for once until it is about to end; or none."""
-        if "oauth" not in self._meta.auth_modes:
-            return ""
-        loop = asyncio.get_running_loop()
-        async with self._token_lock:
-            if not self._token or loop.time() >= self._token_until:
-                self._token, seconds = await self._new_token()
-                self._token_until = loop.time() + max(0.0, seconds - _TOKEN_MARGIN_SECONDS)
-            return self._token
+        """Return a token of the OAuth 2 client credentials grant or of a pod identity; empty if neither is wanted."""
+        try:
+            return await self._tokens.token() if self._tokens else ""
+        except ScalerError as error:
+            # Without it nothing can be asked.
+            raise SourceUnavailable(str(error)) from None
 
     async def _new_token(self) -> tuple[str, float]:
         meta = self._meta
@@ -264,15 +280,19 @@ class HttpConnection:
             status, body = await self._post(meta.oauth_token_uri, form, httpx.Headers())
         if not httpx.codes.is_success(status):
             raise SourceUnavailable(f"no token: {origin(meta.oauth_token_uri)} answered {status}{self._quoted(body)}")
-        token, seconds = _issued(body)
-        if not token:
-            raise SourceUnavailable(f"no token: {origin(meta.oauth_token_uri)} answered without one")
-        return token, seconds
+        return issued(Reply(origin(meta.oauth_token_uri), status, {}, body))
 
     def _quoted(self, body: bytes) -> str:
         """Return how a server's words begin, or nothing of them if they repeat, in whatever quoting, what is secret."""
         meta = self._meta
-        secrets = {self._token, meta.bearer_token, meta.password, meta.api_key, meta.client_secret}
+        secrets = {
+            self._tokens.kept if self._tokens else "",
+            meta.bearer_token,
+            meta.password,
+            meta.api_key,
+            meta.client_secret,
+            *self._sent(),
+        }
         secrets |= {value for values in meta.endpoint_params.values() for value in values}
         secrets |= {meta.custom_auth_value, *(value.rpartition(" ")[2] for value in meta.headers().values())}
         # More than is shown, so that no secret is cut in two and not found.
@@ -282,16 +302,6 @@ class HttpConnection:
             return ", in words that repeat a secret"
         shown = " ".join(text[: QUOTED * 4].split())[:QUOTED]
         return f": {shown}" if shown else ""
-
-
-def _issued(body: bytes) -> tuple[str, float]:
-    """Return the token in a token server's answer, empty for none, and how many seconds it is good for."""
-    try:
-        found = json.loads(body)
-        token, seconds = found["access_token"], float(found.get("expires_in") or _TOKEN_LIFE_SECONDS)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "", 0.0
-    return (token, seconds) if isinstance(token, str) else ("", 0.0)
 
 
 @contextmanager
@@ -305,33 +315,16 @@ def _as_scaler_error(url: str) -> Iterator[None]:
         raise ScalerError(f"{origin(url)} cannot be asked: a header has characters that none may have") from None
 
 
-async def _body(answer: httpx.Response, url: httpx.URL) -> bytes:
-    """Return the body, unpacked only so far as it may be large: httpx's own decoders know no bound."""
-    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity", "gzip"):
-        raise ScalerError(f"{_place(url)} answered {answer.status_code} in an encoding that was not asked for")
-    unpacking = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
-    content = bytearray()
-    try:
-        async for chunk in answer.aiter_raw():
-            content += unpacking.decompress(chunk, LARGEST_BODY + 1 - len(content)) if unpacking else chunk
-            if len(content) > LARGEST_BODY:
-                raise ScalerError(f"{_place(url)} answered more than {LARGEST_BODY >> 20} MiB")
-    except zlib.error:
-        raise ScalerError(f"{_place(url)} answered what cannot be unpacked") from None
-    if unpacking is not None and (not unpacking.eof or unpacking.unused_data):
-        raise ScalerError(f"{_place(url)} answered what cannot be unpacked")
-    return bytes(content)
-
-
 class HttpScaler(Scaler[H]):
     """Base of scalers over HTTP: `self.source.ask(Get(…))` is the body of the answer."""
 
     def check(self) -> Iterator[str]:
         """Yield what is wrong with the authentication."""
         yield from super().check()
-        yield from self.meta.problems()
-        if "tls" in self.meta.auth_modes:
+        problems = list(self.meta.problems())
+        yield from problems
+        # All authorities of the system are read for a context: only if there is something to find out.
+        if "tls" in self.meta.auth_modes and not problems:
             try:
                 self.meta.tls(self.platform)
             except ScalerError as error:
@@ -361,16 +354,19 @@ class HttpScaler(Scaler[H]):
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(meta.address)
         )
-        transport = AiohttpTransport(verify=False, client=session)
-        # Deadlines are the engine's, one for each question.
-        async with httpx.AsyncClient(
-            transport=transport,
-            timeout=None,  # noqa: S113
-            headers={"Accept-Encoding": "gzip"},
-            # Cookies would tie the triggers of a source together, and pile up.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        ) as client:
-            yield HttpConnection(client, transport, meta)
+        async with session, aclosing(CloudHttp(platform)) as cloud:
+            signing = meta.signing(trigger, platform, session)
+            transport = signing or AiohttpTransport(verify=False, client=session)
+            async with httpx.AsyncClient(
+                transport=transport,
+                # Deadlines are the engine's, one for each question.
+                timeout=None,  # noqa: S113
+                headers={"Accept-Encoding": "gzip"},
+                # Cookies would tie the triggers of a source together, and pile up.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            ) as client:
+                login = meta.login(trigger, cloud, platform)
+                yield HttpConnection(client, transport, meta, login, signing.secrets if signing else frozenset)
 
     @classmethod
     async def answer(cls, connection: HttpConnection, question: Get) -> bytes:

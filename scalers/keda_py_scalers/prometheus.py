@@ -5,8 +5,24 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from keda_py.scaler import AUTH, TRIGGER, EmptyAnswer, ExternalSpec, MetricSpec, Reading, ScalerError, param
-from keda_py_scalers.http import Get, HttpMetadata, HttpScaler
+import aiohttp
+
+from keda_py.scaler import (
+    AUTH,
+    TRIGGER,
+    EmptyAnswer,
+    ExternalSpec,
+    MetricSpec,
+    Platform,
+    Reading,
+    ScalerError,
+    Trigger,
+    param,
+)
+from keda_py_scalers.cloud_http import Bearer, CloudHttp
+from keda_py_scalers.http import Get, HttpMetadata, HttpScaler, Signing
+from keda_py_scalers.prometheus_aws import AwsSigning, region_of
+from keda_py_scalers.prometheus_identity import Caller, azure, caller_of, google
 
 
 class PrometheusMetadata(HttpMetadata):
@@ -23,11 +39,38 @@ class PrometheusMetadata(HttpMetadata):
     ignore_null_values: bool = param("ignoreNullValues", default=True)
     aws_region: str = param("awsRegion", order=(TRIGGER, AUTH), default="")
     identity_owner: str = param("identityOwner", default="")
+    cloud: str = param("cloud", default="")
+    azure_resource: str = param("azureManagedPrometheusResourceURL", default="")
 
     @property
     def address(self) -> str:
         """The server, without the path of its API."""
         return self.server_address
+
+    def login(self, trigger: Trigger, http: CloudHttp, platform: Platform) -> Bearer | None:
+        """Return the tokens of who asks, None for nobody and for those who sign."""
+        caller = self.caller(trigger)
+        if caller.google_key or caller.pod.provider == "gcp":
+            return google(self.server_address, key=caller.google_key, http=http, platform=platform)
+        if caller.pod.provider == "azure-workload":
+            return azure(caller.pod, self.server_address, cloud=self.cloud, resource=self.azure_resource, http=http)
+        if caller.pod:
+            # Asked without it, the server might answer with nothing, which by default counts as 0.
+            raise ScalerError(
+                f"pod identity {caller.pod.provider} cannot ask a Prometheus; use aws, azure-workload or gcp"
+            )
+        return None
+
+    def signing(self, trigger: Trigger, platform: Platform, session: aiohttp.ClientSession) -> Signing | None:
+        """Return what signs for AWS, None unless it is to."""
+        caller = self.caller(trigger)
+        if caller.aws is None:
+            return None
+        return AwsSigning(caller.aws, region=region_of(self.aws_region), platform=platform, session=session)
+
+    def caller(self, trigger: Trigger) -> Caller:
+        """Return who asks by a cloud's means: nobody where authModes say who; raise `ScalerError` naming what lacks."""
+        return Caller() if self.auth_modes else caller_of(trigger)
 
 
 class PrometheusScaler(HttpScaler[PrometheusMetadata]):
@@ -40,6 +83,17 @@ class PrometheusScaler(HttpScaler[PrometheusMetadata]):
         yield from super().check()
         if self.meta.auth_modes and self.trigger.pod_identity:
             yield "authModes: cannot be combined with a pod identity"
+        try:
+            self.meta.caller(self.trigger)
+        except ScalerError as error:
+            yield str(error)
+
+    @classmethod
+    def source_key(cls, meta: PrometheusMetadata, trigger: Trigger) -> tuple[Any, ...]:
+        """Return the origin, and who we are to it."""
+        caller = meta.caller(trigger)
+        who = (caller.parts, meta.cloud, meta.azure_resource, meta.aws_region) if caller else ()
+        return (*super().source_key(meta, trigger), *who)
 
     def metric_specs(self) -> list[MetricSpec]:
         """Return one metric, of the same name for every query."""
@@ -47,9 +101,6 @@ class PrometheusScaler(HttpScaler[PrometheusMetadata]):
 
     async def get_metrics(self) -> list[Reading]:
         """Return the value of the query; an empty one is 0 if the manifest says so, which is the default."""
-        if identity := self.trigger.pod_identity:
-            # Asked without it, the server might answer with nothing, which by default counts as 0.
-            raise ScalerError(f"pod identity {identity.provider} is not supported yet")
         # Without a time of evaluation, so that equal queries are asked once: the server takes its own.
         params = [("query", self.meta.expression)]
         if self.meta.namespace:

@@ -3,6 +3,7 @@
 Triggers that mean one virtual host of one broker as one user share a connection, over AMQP or to the management API.
 """
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -113,7 +114,8 @@ class RabbitMQMetadata(Metadata):
         """Return how the management API is asked."""
         who = self.address
         pair = {"ca": self.ca, "cert": self.cert, "key": self.key, "keyPassword": self.key_password}
-        modes = {"oauth": bool(self.oauth_token_uri), "basic": who.username is not None and not self.oauth_token_uri}
+        tokens = self.oauth_token_uri or self.workload_identity_resource
+        modes = {"oauth": bool(self.oauth_token_uri), "basic": who.username is not None and not tokens}
         given: dict[str, Any] = {
             "url": who.queues,
             "authModes": [mode for mode, used in modes.items() if used],
@@ -125,6 +127,7 @@ class RabbitMQMetadata(Metadata):
             "clientSecret": self.client_secret,
             "endpointParams": self.endpoint_params,
             "unsafeSsl": self.unsafe_ssl,
+            "workloadIdentityResource": self.workload_identity_resource,
         }
         return ManagementMetadata(**given, **(pair if self.has_tls_of_its_own else {}))
 
@@ -150,6 +153,10 @@ class RabbitMQMetadata(Metadata):
             "cert, key: needed together": bool(self.cert) != bool(self.key),
             "username, password: needed together": bool(self.username) != bool(self.password),
             f"operation: must be one of {', '.join(OPERATIONS)}": self.use_regex and self.operation not in OPERATIONS,
+            # The addresses of Microsoft's own APIs: whoever is the broker would be given a token for them.
+            "workloadIdentityResource: expected the id of the broker's own application, or api:// and that": bool(
+                re.match("(?!api://)[a-z]+://", self.workload_identity_resource, re.IGNORECASE)
+            ),
             f"{', '.join(oauth)}: needed together": any(oauth.values()) and not all(oauth.values()),
             "oauthTokenURI: not together with username and password or workloadIdentityResource": any(oauth.values())
             and bool(self.username or self.workload_identity_resource),
@@ -192,9 +199,6 @@ class RabbitMQScaler(Scaler[RabbitMQMetadata]):
     async def get_metrics(self) -> list[Reading]:
         """Return what the mode makes of the queue, or of what several queues come to."""
         meta = self.meta
-        if meta.workload_identity_resource:
-            # Asked without it, the broker would refuse us, or take us for somebody else.
-            raise ScalerError("workloadIdentityResource: Azure identities are not supported yet; use OAuth 2 or a user")
         states: Sequence[Any] = await self.source.ask(
             Question(
                 meta.queue_name,
@@ -214,9 +218,10 @@ class RabbitMQScaler(Scaler[RabbitMQMetadata]):
         """Return the virtual host of the broker, and who we are to it."""
         who = meta.address
         tls = (meta.tls, meta.ca, meta.cert, meta.key, meta.key_password, meta.unsafe_ssl)
+        azure = (meta.workload_identity_resource, trigger.pod_identity if meta.workload_identity_resource else None)
         oauth = (meta.oauth_token_uri, meta.client_id, meta.client_secret, meta.scopes, meta.endpoint_params)
         # Not the address itself: two of one broker are equal where all of this is.
-        return (str(who), who.path, who.vhost, who.username, who.password, *tls, *map(repr, oauth))
+        return (str(who), who.path, who.vhost, who.username, who.password, *tls, *azure, *map(repr, oauth))
 
     @classmethod
     @asynccontextmanager

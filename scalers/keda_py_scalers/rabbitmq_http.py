@@ -15,6 +15,8 @@ from urllib.parse import quote
 import httpx
 
 from keda_py.scaler import AUTH, Platform, ScalerError, SourceUnavailable, Trigger, param
+from keda_py_scalers.azure import Tokens, workload
+from keda_py_scalers.cloud_http import Bearer, CloudHttp
 from keda_py_scalers.http import Get, HttpConnection, HttpMetadata, HttpScaler, StatusError
 from keda_py_scalers.rabbitmq_rule import (
     COLUMNS,
@@ -40,11 +42,18 @@ class ManagementMetadata(HttpMetadata):
 
     url: str = param("url", order=(AUTH,))
     key_password: str = param("keyPassword", order=(AUTH,), default="")
+    workload_identity_resource: str = param("workloadIdentityResource", order=(AUTH,), default="")
 
     @property
     def address(self) -> str:
         """The URL of the queues of one virtual host."""
         return self.url
+
+    def login(self, trigger: Trigger, http: CloudHttp, platform: Platform) -> Bearer | None:  # noqa: ARG002  a hook
+        """Return the tokens of the daemon's Azure identity for the broker, None if none are wanted."""
+        if not self.workload_identity_resource:
+            return None
+        return Tokens(workload(trigger.pod_identity), self.workload_identity_resource, http).bearer
 
     def tls(self, platform: Platform) -> Any:
         """Return how TLS is spoken, with a key that may be encrypted."""

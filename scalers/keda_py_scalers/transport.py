@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from keda_py.authority import AuthorityError, trust
 from keda_py.scaler import Platform, ScalerError
 
 _TLS_VERSIONS: Final = {
@@ -72,10 +73,10 @@ def tls_context(
     context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     if platform.ciphers:
         context.set_ciphers(platform.ciphers)
-    for path in map(Path, platform.ca_paths):
-        for file in sorted(path.iterdir()) if path.is_dir() else [path] * path.is_file():
-            if file.is_file():
-                context.load_verify_locations(cafile=str(file))
+    try:
+        trust(context, platform.ca_paths)
+    except AuthorityError as error:
+        raise ScalerError(str(error)) from None
     if unsafe:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

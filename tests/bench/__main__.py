@@ -96,7 +96,8 @@ class Bench:
             k: v for k, v in counts.items() if k[0] in WRITES and (k[1] in ours or k[1:] == ("deployments", "scale"))
         }
         # The HPA controller writes the status of its HPAs; that is not ours.
-        return sum(value for key, value in found.items() if key[1:] != ("horizontalpodautoscalers", "status"))
+        found = {key: value for key, value in found.items() if key[1:] != ("horizontalpodautoscalers", "status")}
+        return sum(found.values())
 
 
 def deployment(name: str, replicas: int) -> dict[str, Any]:

@@ -45,7 +45,8 @@ async def measure(bench: Bench, broker: Broker, proxy: Proxy) -> list[str]:
         metadata = {"bootstrapServers": servers, "consumerGroup": f"g{number}", "topic": "orders", "lagThreshold": "5"}
         return {"type": "kafka", "metadata": metadata}
 
-    await bench.load(COUNT, interval=30, trigger=trigger, replicas=1)
+    # As many as the lag asks for, or the HPA controller would be busy scaling a thousand targets.
+    await bench.load(COUNT, interval=30, trigger=trigger, replicas=2)
     await settled(bench, COUNT)
     await asyncio.sleep(30)
     proxy.requests.clear()

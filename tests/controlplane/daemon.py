@@ -19,10 +19,15 @@ from typing import Any, Final, Self
 
 import yaml
 
+from keda_py.naming import VALIDATING_WEBHOOK
+
 from .cluster import Cluster
 
 MANIFESTS: Final = Path(__file__).parents[2] / "manifests"
 NAMESPACE: Final = "keda"
+WEBHOOK_SERVICE: Final = "keda-admission-webhooks"
+NOBODY: Final = 1
+"""A port that nothing listens on."""
 
 
 def install(cluster: Cluster) -> None:
@@ -31,6 +36,24 @@ def install(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     cluster.kubectl("apply", "--server-side", "-k", str(MANIFESTS / "operator"))
     cluster.kubectl("scale", "deployment", "keda-operator", f"--namespace={NAMESPACE}", "--replicas=0")
+    point_webhooks(cluster, NOBODY)
+
+
+def point_webhooks(cluster: Cluster, port: int) -> None:
+    """Have objects validated at a port of this machine; at that of `NOBODY` the API server finds so at once."""
+    service = {"type": "ExternalName", "externalName": "localhost", "selector": None}
+    space, patch = f"--namespace={NAMESPACE}", {"spec": {**service, "ports": [{"name": "https", "port": 443}]}}
+    cluster.kubectl("patch", "service", WEBHOOK_SERVICE, space, "--type=merge", f"--patch={json.dumps(patch)}")
+    found = cluster.get("validatingwebhookconfiguration", VALIDATING_WEBHOOK)["webhooks"]
+    place = "/webhooks/{}/clientConfig/service/port"
+    changes = [{"op": "add", "path": place.format(index), "value": port} for index in range(len(found))]
+    cluster.kubectl(
+        "patch",
+        "validatingwebhookconfiguration",
+        VALIDATING_WEBHOOK,
+        "--type=json",
+        f"--patch={json.dumps(changes)}",
+    )
 
 
 def free_ports(count: int) -> list[int]:
@@ -54,7 +77,7 @@ class Daemon:
         self.folder = folder
         self.arguments = arguments
         self.environment = environment or {}
-        self.secure_port, self.metrics_port, self.health_port = free_ports(3)
+        self.secure_port, self.metrics_port, self.health_port, self.webhook_port = free_ports(4)
         self.log = folder / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -82,6 +105,7 @@ class Daemon:
             "run",
             f"--kubeconfig={self._kubeconfig()}",
             f"--secure-bind-address=127.0.0.1:{self.secure_port}",
+            f"--webhook-bind-address=127.0.0.1:{self.webhook_port}",
             f"--metrics-bind-address=127.0.0.1:{self.metrics_port}",
             f"--health-probe-bind-address=127.0.0.1:{self.health_port}",
             f"--cert-dir={self.folder}/certs",

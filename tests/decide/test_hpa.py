@@ -222,6 +222,27 @@ def test_an_hpa_that_others_made_is_adopted() -> None:
     assert differs(hpa, found) == {"metadata": {"ownerReferences": hpa["metadata"]["ownerReferences"]}}
 
 
+def test_of_an_hpa_that_is_taken_over_nothing_stays_of_how_fast_it_scaled() -> None:
+    hpa = wanted()
+    hpa["spec"]["behavior"] = {"scaleDown": {"selectPolicy": "Min"}}
+    found = as_the_server_has_it(hpa)
+    found["spec"]["behavior"] = {"scaleDown": {"selectPolicy": "Min"}, "scaleUp": {"selectPolicy": "Disabled"}}
+    ours = differs(hpa, found)
+    found["metadata"]["ownerReferences"] = []
+    assert ours is not None
+    assert "metadata" not in ours
+    patch = differs(hpa, found)
+    assert patch is not None
+    assert patch["spec"] == {"behavior": {"scaleUp": None}}
+    found["spec"]["behavior"] = {"scaleDown": {"selectPolicy": "Min"}}
+    assert differs(hpa, found) == {"metadata": {"ownerReferences": hpa["metadata"]["ownerReferences"]}}
+    del found["spec"]["behavior"]
+    assert differs(hpa, found) == {
+        "metadata": {"ownerReferences": hpa["metadata"]["ownerReferences"]},
+        "spec": {"behavior": hpa["spec"]["behavior"]},
+    }
+
+
 def test_a_trigger_that_cannot_be_built_keeps_its_place() -> None:
     there = wanted(
         QUEUE, (1, ExternalSpec("more", Target("Value", "1"))), (11, ExternalSpec("far", Target("Value", "1")))

@@ -3,10 +3,13 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keda_py.naming import Annotation
 from tests.controlplane.daemon import Daemon
+from tests.pages import DOCS, manifests
 from tests.servers import answers, free_port, prometheus, running
 
 from .source import Source
@@ -241,6 +244,89 @@ def test_cached_metrics_ask_the_source_once_an_interval(world: World, source: So
     assert source.asked["a"] - before["a"] <= 3
     assert source.asked["b"] - before["b"] >= 3
     assert 'keda_scaler_metrics_value{metric="s0-metric-api-value"' in daemon.metrics()
+
+
+def test_a_replica_set_is_scaled_too(world: World, source: Source) -> None:
+    source.values["a"] = 12
+    world.apply(world.deployment("a", kind="ReplicaSet"))
+    world.apply(world.scaled_object("a", source.trigger("a"), scaleTargetRef={"name": "a", "kind": "ReplicaSet"}))
+    world.until_replicas("a", 3, kind="replicaset")
+    assert world.status("a")["scaleTargetGVKR"] == {
+        "group": "apps",
+        "version": "v1",
+        "kind": "ReplicaSet",
+        "resource": "replicasets",
+    }
+    source.values["a"] = 0
+    world.until_replicas("a", 0, kind="replicaset")
+
+
+def test_an_hpa_is_taken_over_in_place_and_goes_with_its_object(world: World, source: Source) -> None:
+    source.values["a"] = 22
+    theirs = autoscaler("theirs", "a")
+    world.apply(world.deployment("a", 2), theirs)
+    before = world.get("hpa", "theirs")
+    made = world.scaled_object("a", source.trigger("a"), cooldownPeriod=300)
+    world.apply(made)
+    world.until_ready("a", "False")
+    assert "Deployment a is already scaled by the HPA theirs" in world.condition("a", "Ready")["message"]
+    made["spec"]["advanced"] = {
+        "horizontalPodAutoscalerConfig": {
+            "name": "theirs",
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
+        }
+    }
+    world.apply(made)
+    world.until(
+        lambda: "there is an HPA theirs that is not" in world.condition("a", "Ready")["message"], "told what to do"
+    )
+    (untouched,) = world.get("hpa")["items"]
+    assert (untouched["spec"], world.replicas("a")) == (before["spec"], 2)
+    made["metadata"]["annotations"] = {Annotation.TRANSFER_HPA: "true"}
+    world.apply(made)
+    world.until_ready("a")
+    world.until_replicas("a", 5)  # 22 / 5, rounded up, by the HPA that was switched off upwards
+    (taken,) = world.get("hpa")["items"]
+    assert (taken["metadata"]["name"], taken["metadata"]["uid"]) == ("theirs", before["metadata"]["uid"])
+    assert taken["metadata"]["labels"]["team"] == "shop"
+    assert [metric["type"] for metric in taken["spec"]["metrics"]] == ["External"]
+    assert world.status("a")["hpaName"] == "theirs"
+    world.delete("so", "a")
+    world.until(lambda: not world.get("hpa")["items"], "gone with its object")
+
+
+def test_the_documented_manifest_takes_an_hpa_over(world: World) -> None:
+    (manifest,) = manifests("migrate.md")
+    name = manifest["metadata"]["name"]
+    world.apply(world.deployment(name, 2), autoscaler(name, name))
+    before = world.get("hpa", name)["metadata"]["uid"]
+    bare = {key: value for key, value in manifest["spec"].items() if key != "advanced"}
+    world.apply({**manifest, "metadata": {"name": name}, "spec": bare})
+    world.until_ready(name, "False")
+    assert f"```\n{world.condition(name, 'Ready')['message']}\n```" in (DOCS / "migrate.md").read_text()
+    world.apply(manifest)
+    world.until_ready(name)
+    taken = world.get("hpa", name)
+    assert taken["metadata"]["uid"] == before
+    assert [owner["name"] for owner in taken["metadata"]["ownerReferences"]] == [name]
+    assert (taken["spec"]["maxReplicas"], "behavior" in taken["spec"]) == (10, False)
+
+
+def autoscaler(name: str, target: str) -> dict[str, Any]:
+    """Return an HPA as a person makes one, that does not scale up."""
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "labels": {"team": "shop"}},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+            "minReplicas": 2,
+            "maxReplicas": 4,
+            "metrics": [{"type": "Resource", "resource": cpu}],
+            "behavior": {"scaleUp": {"selectPolicy": "Disabled"}},
+        },
+    }
 
 
 def test_a_stateful_set_and_a_custom_resource_are_scaled_too(world: World, source: Source) -> None:

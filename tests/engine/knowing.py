@@ -6,7 +6,7 @@ from typing import Any
 from keda_py.api.authentication import TriggerAuthenticationSpec
 from keda_py.api.pod import PodSpec
 from keda_py.api.trigger import AuthenticationRef
-from keda_py.engine.lookup import Authentication, Missing, Named, Unread
+from keda_py.engine.lookup import Authentication, Elsewhere, Missing, Named, Unread
 from keda_py.scaler import ScalerError
 
 Objects = dict[tuple[str, str, str], dict[str, str] | Exception]
@@ -20,6 +20,9 @@ class Known:
     template: dict[str, Any] | Exception | None = None
     authentications: dict[tuple[str | None, str], dict[str, Any]] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    stored: dict[str, dict[str, str] | Exception] = field(default_factory=dict)
+    """What lies elsewhere, by how it is called."""
+    looked: list[Elsewhere] = field(default_factory=list)
 
     def value(self, named: Named) -> str | None:
         self.asked.add(f"{named}:{named.key}")
@@ -42,7 +45,15 @@ class Known:
         if spec is None:
             raise Missing(f"{ref.name} does not exist")
         namespace = "keda" if ref.kind == "ClusterTriggerAuthentication" else "ns"
-        return Authentication(f"{ref.kind} {ref.name}", namespace, TriggerAuthenticationSpec.model_validate(spec))
+        found = TriggerAuthenticationSpec.model_validate(spec)
+        return Authentication(f"{ref.kind} {ref.name}", namespace, found, namespace == "keda")
+
+    def elsewhere(self, what: Elsewhere) -> dict[str, str]:
+        self.looked.append(what)
+        found = self.stored[str(what)]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 UNREAD = Unread()

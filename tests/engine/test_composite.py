@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, ClassVar, Final
 
 import pytest
+from keda_py_scalers.kubernetes_workload import KubernetesWorkloadScaler
 
 from keda_py.engine.metrics import MetricUnavailableError, read_metric
 from keda_py.scaler import ExternalSpec, Metadata, MetricSpec, Reading, Scaler, ScalerError, Target, param
@@ -295,3 +296,16 @@ async def test_prometheus_is_told_of_it(values: dict[str, float | Exception]) ->
             if sample.labels.get("scaler") == COMPOSITE
         }
         assert found == {("keda_scaler_metrics_value", COMPOSITE): 5.5, ("keda_scaler_active", COMPOSITE): 1.0}
+
+
+async def test_a_trigger_in_a_formula_needs_no_value_of_its_own(values: dict[str, float | Exception]) -> None:
+    made = Embedded({"number": NumberScaler, "kubernetes-workload": KubernetesWorkloadScaler})
+    made.deploy("plain")
+    made.deploy("app")
+    pods = {"type": "kubernetes-workload", "name": "pods", "metadata": {"podSelector": "app=none"}}
+    made.scale("app", trigger("a"), pods, advanced=modified("a + pods"))
+    made.scale("plain", trigger("a"), pods)
+    async with made.running():
+        await asyncio.sleep(5)
+        assert made.ready("app")[0] == "True"
+        assert "triggers[1] (kubernetes-workload)" in made.ready("plain")[1]

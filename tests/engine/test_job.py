@@ -58,6 +58,7 @@ def copied(found: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
+@pytest.mark.e2e
 async def test_of_thousands_of_finished_jobs_little_is_kept() -> None:
     owners, each = [f"orders-{number}" for number in range(500)], 10
     found, pods = Store(trim_job), Store(trim_pod)

@@ -8,7 +8,8 @@ import pytest
 from keda_py.naming import FINALIZER, LEASE
 from keda_py.settings import Leadership
 
-from .test_credentials import SPACE, World, door, ref
+from .doors import World, door, ref
+from .world import SPACE
 
 pytestmark = pytest.mark.looptime
 

@@ -12,13 +12,15 @@ import pytest
 from keda_py.decide.report import SCALED_OBJECT
 from keda_py.decide.status import format_time, parse_time
 from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scalable
+from keda_py.engine.elsewhere import Opener
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
-from keda_py.engine.registry import Registry
+from keda_py.engine.registry import Registry, StoreRegistry
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_object import ScaledObjects
+from keda_py.engine.stores import Stores
 from keda_py.engine.target import DEPLOYMENTS, Targets, trim_workload
 from keda_py.kube.client import Client
 from keda_py.kube.discovery import Discovery
@@ -88,11 +90,14 @@ class World:
         )
         targets = Targets(client, Discovery(client), {DEPLOYMENTS: kept[DEPLOYMENTS]})
         policy = SecretPolicy("keda")
-        resolver = Resolver(client, targets, authentications={}, policy=policy, chance=chance, wake=queue.add)
         recorder = Recorder(client, now=self.time, instance="test", chance=random.Random(0))
         platform = Platform(now=self.time, kubernetes=self.pods)
+        stores = Stores(Opener(StoreRegistry(()), client, platform), chance=chance)
+        resolver = Resolver(
+            client, targets, authentications={}, policy=policy, stores=stores, chance=chance, wake=queue.add
+        )
         reporter = Reporter(client, SCALED_OBJECTS, kept[SCALED_OBJECTS], recorder=recorder, wording=SCALED_OBJECT)
-        async with Sources(platform, chance=chance) as sources, resolver:
+        async with Sources(platform, chance=chance) as sources, stores, resolver:
             self.objects = ScaledObjects(
                 cluster,
                 targets=targets,

@@ -21,22 +21,23 @@ from keda_py.kube.client import Client
 from keda_py.kube.transport import Response
 from keda_py.runtime.clock import loop_clock
 from keda_py.scaler import Scaler
+from keda_py.secret_store import SecretStore
 from keda_py.settings import Settings
 
 SPACE = "default"
 
 
 class Installed:
-    """An entry point that leads to a scaler made for a test."""
+    """An entry point that leads to a scaler or secret store made for a test."""
 
     dist = None
 
-    def __init__(self, name: str, found: type[Scaler[Any]]) -> None:
+    def __init__(self, name: str, found: type[Any]) -> None:
         self.name = name
         self.value = f"test:{name}"
         self._found = found
 
-    def load(self) -> type[Scaler[Any]]:
+    def load(self) -> type[Any]:
         return self._found
 
 
@@ -117,14 +118,24 @@ def _forbidden(message: str) -> Response:
 class Embedded:
     """A cluster and a daemon on it."""
 
-    def __init__(self, scalers: Mapping[str, type[Scaler[Any]]], **settings: Any) -> None:
+    def __init__(
+        self,
+        scalers: Mapping[str, type[Scaler[Any]]],
+        stores: Mapping[str, type[SecretStore[Any]]] | None = None,
+        **settings: Any,
+    ) -> None:
         chance = random.Random(1)
         now = loop_clock(datetime(2026, 1, 5, tzinfo=UTC))
         self.cluster = DevCluster(now=now, chance=chance)
         self.api = self.cluster.api
         self.wire = Wire(LocalTransport(self.api))
-        self.registry = Registry([Installed(name, found) for name, found in scalers.items()])  # type: ignore[list-item]
-        self.settings = Settings(external_metrics=None, telemetry=None, health=None, reconciles=3, **settings)
+        self.registry = Registry(
+            [Installed(name, found) for name, found in scalers.items()],  # type: ignore[misc]
+            [Installed(name, found) for name, found in (stores or {}).items()],  # type: ignore[misc]
+        )
+        self.settings = Settings(
+            external_metrics=None, webhook=None, telemetry=None, health=None, reconciles=3, **settings
+        )
         self.chance, self.now = chance, now
         self.daemon = self.another(self.wire)
         self.cluster.read_metric = self._read_metric

@@ -124,6 +124,7 @@ async def test_a_list_that_fails_is_tried_again_and_nothing_is_forgotten_meanwhi
     assert len(changes) == 1
 
 
+@pytest.mark.e2e
 async def test_a_silent_stream_is_taken_for_dead(client: Client, script: Script) -> None:
     script.says(page(version=5))
     script.streams(then="hang")

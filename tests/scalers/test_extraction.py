@@ -102,6 +102,7 @@ def test_what_xml_does_not_give(body: str, location: str, says: str) -> None:
         extract(body.encode(), location, "xml")
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("form", ["json", "yaml", "xml", "prometheus"])
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[" * 100_000, b"{a: " * 50_000, b"<a>" * 100_000, b"null"])
 def test_garbage_is_an_error_of_ours(form: str, body: bytes) -> None:

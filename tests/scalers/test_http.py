@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from keda_py_scalers.http import LARGEST_BODY
+from keda_py_scalers.http_body import LARGEST_BODY
 from keda_py_scalers.metrics_api import MetricsAPIScaler
 from keda_py_scalers.prometheus import PrometheusScaler
 
@@ -21,6 +21,9 @@ from keda_py.scaler import MetadataError, ScalerError
 from keda_py.serve.certificate import Bundle, renewed
 
 from .asking import Asked, asking, read, value
+
+# They start servers.
+pytestmark = pytest.mark.e2e
 
 JSON_VALUE = '{"value": 7}'
 PROMETHEUS_VALUE = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"7"]}]}}'
@@ -507,3 +510,12 @@ async def test_a_service_without_endpoints_is_no_zero(url: str, slices: Slices, 
         asked = metrics_api(source, url=url, aggregateFromKubeServiceEndpoints="true")
         outcome = await read(asked, kubernetes=slices)
     assert says in str(outcome.failure)
+
+
+@KINDS
+async def test_a_file_of_authorities_that_went_bad_is_told_by_name(kind: Any, good: str, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("no longer")
+    async with serving() as source:
+        source.says(good)
+        outcome = await read(kind(source), ca_paths=(str(tmp_path),))
+    assert f"{tmp_path}/ca.crt: no certificate in PEM form" in str(outcome.failure)

@@ -129,7 +129,7 @@ async def test_tokens(broker: Broker) -> None:
         assert value(await read(secured(broker, SASL, auth, sasl="oauthbearer"), seconds=SECONDS)) == 3
     basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     assert asked == [{"authorization": f"Basic {basic}", "grant_type": "client_credentials", "scope": "read write"}]
-    async with token_endpoint("no token at all") as (url, _):
+    async with token_endpoint("no-token-at-all") as (url, _):
         auth = LOGIN | {"oauthTokenEndpointUri": url}
         outcome = await read(secured(broker, SASL, auth, sasl="oauthbearer"), seconds=SECONDS)
         assert "refused the credentials (SASL OAUTHBEARER)" in str(outcome.failure)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from keda_py_scalers.http import LARGEST_BODY
+from keda_py_scalers.http_body import LARGEST_BODY
 from keda_py_scalers.transport import proxy_for
 
 from .asking import asking, read, value

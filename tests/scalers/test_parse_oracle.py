@@ -15,7 +15,7 @@ import pytest
 
 from keda_py.engine.registry import Registry
 from keda_py.naming import indexed
-from keda_py.parameter import declared_parameters, locate
+from keda_py.parameter import AUTH, ENV, declared_parameters, foreseen, locate
 from keda_py.quantity import parse
 from keda_py.scaler import ExternalSpec, Inputs, Platform, PodIdentity, Scaler, ScalerError, Target, Trigger, build
 
@@ -165,3 +165,19 @@ def test_every_known_difference_is_one() -> None:
     differing = [row for name in REGISTRY.types for row in rows()[name] if difference(row) is not None]
     for reason, rule in KNOWN_DIFFERENCES.items():
         assert any(rule(row) for row in differing), reason
+
+
+@pytest.mark.parametrize("trigger_type", REGISTRY.types)
+def test_what_is_foreseen_of_a_manifest_alone_comes_true(trigger_type: str) -> None:
+    """Nothing that works once credentials are known is refused before."""
+    seen = 0
+    for row in rows().get(trigger_type, []):
+        found = foreseen(
+            REGISTRY.load(trigger_type).metadata, Inputs(row["input"].get("metadata") or {}), unknown={AUTH, ENV}
+        )
+        seen += bool(found)
+        if found:
+            with pytest.raises(ScalerError) as failure:
+                built(row)
+            assert all(sentence in str(failure.value) for sentence in found), row["input"]
+    assert seen or trigger_type not in {"cron", "kafka", "prometheus"}

@@ -6,7 +6,6 @@ import pytest
 from keda_py_scalers.prometheus import PrometheusScaler, sample
 
 from keda_py.scaler import PodIdentity, ScalerError
-from keda_py.testing import FakeSource, made
 from tests.servers import prometheus
 
 from .asking import Asked, read, value
@@ -55,14 +54,11 @@ async def test_the_default_takes_an_empty_result_as_zero(server: str) -> None:
     assert outcome.active is False
 
 
-@pytest.mark.parametrize("identity", ["aws", "gcp", "azure-workload"])
-async def test_a_query_that_needs_an_identity_is_not_asked_without_one(identity: str) -> None:
-    source = FakeSource({})
-    given = {"serverAddress": "http://a", "query": "up", "threshold": "5"}
-    scaler = made(PrometheusScaler, given, source=source, pod_identity=PodIdentity(identity))
-    with pytest.raises(ScalerError, match=f"pod identity {identity} is not supported yet"):
-        await scaler.get_metrics()
-    assert not source.asked
+async def test_a_query_that_needs_an_identity_is_not_asked_without_one(server: str) -> None:
+    given = {"serverAddress": server, "query": "vector(7)", "threshold": "5"}
+    outcome = await read(Asked(PrometheusScaler, given, pod_identity=PodIdentity("azure")))
+    assert "pod identity azure cannot ask a Prometheus; use aws, azure-workload or gcp" in str(outcome.failure)
+    assert not outcome.readings
 
 
 @pytest.mark.parametrize("body", [b'{"data": {"result": [{"value": [1, true]}]}}', b"[" * 100_000, b"\xff"])

@@ -17,8 +17,8 @@ from keda_py_scalers.rabbitmq_rule import (
     queue_state,
 )
 
-from keda_py.scaler import EmptyAnswer, MetadataError, PodIdentity, ScalerError
-from keda_py.testing import FakeSource, made
+from keda_py.scaler import EmptyAnswer, MetadataError, ScalerError
+from keda_py.testing import made
 
 # --- whom an address means ------------------------------------------------------------------------------------------
 
@@ -149,6 +149,11 @@ def test_mode_and_value(given: tuple[str, float, float, str, bool], result: Any)
         ({"host": "amqp://h"}, {"workloadIdentityResource": "r"}, "workloadIdentityResource: only with protocol http"),
         (
             {"host": "http://h"},
+            {"workloadIdentityResource": "https://vault.azure.net"},
+            "of the broker's own application",
+        ),
+        (
+            {"host": "http://h"},
             {"clientID": "c", "clientSecret": "d", "oauthTokenURI": "http://t", "username": "u", "password": "p"},
             "oauthTokenURI: not together with",
         ),
@@ -158,16 +163,6 @@ def test_what_does_not_go_together_is_told(metadata: dict[str, str], auth: dict[
     with pytest.raises(MetadataError) as raised:
         made(RabbitMQScaler, {"queueName": "q", **metadata}, auth=auth)
     assert says in str(raised.value)
-
-
-async def test_an_identity_of_azure_is_not_asked_for_without_one() -> None:
-    source = FakeSource({})
-    given = {"host": "http://h", "queueName": "q"}
-    auth = {"workloadIdentityResource": "api://broker"}
-    scaler = made(RabbitMQScaler, given, auth=auth, source=source, pod_identity=PodIdentity("azure-workload"))
-    with pytest.raises(ScalerError, match="not supported yet"):
-        await scaler.get_metrics()
-    assert not source.asked
 
 
 # --- what a mode makes of a queue -----------------------------------------------------------------------------------

@@ -141,7 +141,12 @@ class Process:
         self.number = number
         self.transport = FlakyTransport(api, network, chance, lambda: writing(number))
         settings = Settings(
-            external_metrics=None, telemetry=None, health=None, reconciles=3, leadership=Leadership(elect=elects)
+            external_metrics=None,
+            webhook=None,
+            telemetry=None,
+            health=None,
+            reconciles=3,
+            leadership=Leadership(elect=elects),
         )
         registry = Registry([Installed(name, found) for name, found in scalers.items()])  # type: ignore[list-item]
         self.daemon = Daemon(settings, registry, Client(self.transport), now=now, chance=chance)

@@ -53,7 +53,7 @@ class Server:
 
     async def get(self, path: str, *, client: Bundle | None, authority: bytes = b"") -> tuple[int, dict[str, object]]:
         """Return status and body of one request on a connection of its own."""
-        context = _client_context((authority or self.own.authority).decode(), client)
+        context = client_context((authority or self.own.authority).decode(), client)
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
             session.get(f"https://localhost:{self.port}{path}") as answer,
@@ -61,7 +61,8 @@ class Server:
             return answer.status, orjson.loads(await answer.read())
 
 
-def _client_context(trusted: str, client: Bundle | None) -> ssl.SSLContext:
+def client_context(trusted: str, client: Bundle | None) -> ssl.SSLContext:
+    """Return how a client speaks TLS that trusts an authority, and shows a certificate if it has one."""
     context = ssl.create_default_context(cadata=trusted)
     if client is not None:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Where the certificate goes: Secret, server, APIService; and what happens when one of them is not as expected."""
+"""Where the certificate goes: Secret, servers, APIService, webhooks; and what happens when one is not as expected."""
 
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
@@ -11,13 +11,15 @@ from keda_py.kube.client import Client, Conflict, NotFound
 from keda_py.kube.transport import Response
 from keda_py.serve.rotation import CertificateKeeper, FileCertificates, Place, SecretCertificates
 from keda_py.serve.tls import ServerTls
+from keda_py.serve.trust import Service, TrustingApiService, TrustingWebhooks
 from tests.memory import MemoryApi
 
 from .conftest import bundle
 
 SECRET = "/api/v1/namespaces/keda/secrets/kedaorg-certs"
 SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
-PLACE = Place("keda", "kedaorg-certs", "keda-metrics-apiserver")
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/keda-admission"
+PLACE = Place("keda", "kedaorg-certs")
 START = datetime.now(UTC)
 
 
@@ -32,9 +34,22 @@ class World:
 
     def keeper(self, source: FileCertificates | None = None) -> CertificateKeeper:
         client = Client(self.api)
-        self.tls = ServerTls()
+        self.tls, self.webhook_tls = ServerTls(), ServerTls(asks_clients=False)
         own = SecretCertificates(client, PLACE, ["localhost"], lambda: self.now)
-        return CertificateKeeper(source or own, self.tls, client=client, place=PLACE, patches=True)
+        trusting = (
+            TrustingApiService(client, Service("keda", "keda-metrics-apiserver")),
+            TrustingWebhooks(client, Service("keda", "keda-admission-webhooks"), "keda-admission"),
+        )
+        return CertificateKeeper(source or own, [self.tls, self.webhook_tls], trusting)
+
+    def validates_at(self, *services: str) -> None:
+        hooks = [{"name": name, "clientConfig": {"service": {"namespace": "keda", "name": name}}} for name in services]
+        self.api.put(WEBHOOKS, {"webhooks": [*hooks, {"name": "by-url", "clientConfig": {"url": "https://a"}}]})
+
+    @property
+    def trusted_by_webhooks(self) -> dict[str, bytes]:
+        found = self.api.objects[WEBHOOKS]["webhooks"]
+        return {hook["name"]: b64decode(hook["clientConfig"].get("caBundle", "")) for hook in found}
 
     @property
     def trusted(self) -> bytes:
@@ -122,3 +137,40 @@ async def test_files_are_taken_as_they_are_and_again_when_they_change(tmp_path: 
         await keeper.check()
         assert world.trusted == (tmp_path / "ca.crt").read_bytes()
     assert SECRET not in world.api.objects
+
+
+async def test_webhooks_are_told_the_authority_and_only_those_of_ours() -> None:
+    world = World()
+    world.validates_at("keda-admission-webhooks", "somebody-else")
+    await world.keeper().check()
+    trusted = {"keda-admission-webhooks": world.authority, "somebody-else": b"", "by-url": b""}
+    assert world.trusted_by_webhooks == trusted
+    assert world.webhook_tls.has_certificate
+    writes = len(world.api.writes)
+    await world.keeper().check()
+    assert len(world.api.writes) == writes
+
+
+async def test_another_ones_webhooks_are_left_alone_and_keep_nothing_from_the_apiservice() -> None:
+    world = World()
+    world.validates_at("somebody-else")
+    with pytest.raises(ValueError, match="no webhook of the ValidatingWebhookConfiguration keda-admission points at"):
+        await world.keeper().check()
+    assert world.trusted == world.authority
+    world.points_at("datadog-cluster-agent")
+    with pytest.raises(ValueError, match=r"points at keda/datadog-cluster-agent.*; no webhook of"):
+        await world.keeper().check()
+
+
+async def test_whoever_changes_the_webhooks_meanwhile_is_not_overwritten() -> None:
+    world = World()
+    await world.keeper().check()
+    world.points_at("datadog-cluster-agent")
+    world.validates_at("keda-admission-webhooks")
+    world.api.refuse.append(Response(409, b'{"reason": "Conflict", "message": "changed"}'))
+    # Tried again soon, before the other problem is told.
+    with pytest.raises(Conflict):
+        await world.keeper().check()
+    with pytest.raises(ValueError, match="points at"):
+        await world.keeper().check()
+    assert world.trusted_by_webhooks["keda-admission-webhooks"] == world.authority

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
+from keda_py.decide.admission import Finding, Verdict
+from keda_py.engine.admission import Asked, Counts
 from keda_py.engine.fallback import Tally
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
@@ -65,12 +67,15 @@ def empty() -> float:
 
 
 @asynccontextmanager
-async def scraped(live: dict[Key, Live]) -> AsyncIterator[Callable[[], "asyncio.Future[str]"]]:
+async def scraped(
+    live: dict[Key, Live], admission: Counts | None = None
+) -> AsyncIterator[Callable[[], "asyncio.Future[str]"]]:
     seen = telemetry.Telemetry(
         {"scaledobject": live, "scaledjob": {}},
         lease="operator.keda.sh",
         leads=lambda: True,
         queued={"scaledobject": "abc", "scaledjob": ""},
+        admission=admission or Counts(),
     )
     async with (
         listening(telemetry.application(seen), Address("127.0.0.1", 0), flag="--x") as port,
@@ -175,3 +180,34 @@ async def test_an_address_that_is_taken_names_the_flag() -> None:
                 pass
     async with listening(health.application({}), None, flag="--x") as nothing:
         assert nothing == 0
+
+
+async def test_what_the_webhook_was_asked_and_refused() -> None:
+    counts = Counts()
+    new: dict[str, object] = {"metadata": {}}
+    wrong = Verdict((Finding("other-hpa", "a"), Finding("other-hpa", "b"), Finding("name-too-long", "c")))
+    counts.count(Asked("ScaledObject", "shop", new), wrong)
+    counts.count(Asked("ScaledObject", "shop", new, new), Verdict())
+    counts.count(Asked("ScaledJob", "shop", new), wrong)
+    counts.count(Asked("TriggerAuthentication", "shop", new), wrong)
+    async with scraped({}, counts) as scrape:
+        text = await scrape()
+    total = "keda_webhook_scaled_object_validations_total"
+    errors = "keda_webhook_scaled_object_validation_errors_total"
+    for line in (
+        f'{total}{{action="create",namespace="shop"}} 1.0',
+        f'{total}{{action="update",namespace="shop"}} 1.0',
+        f'{errors}{{action="create",namespace="shop",reason="other-hpa"}} 2.0',
+        f'{errors}{{action="create",namespace="shop",reason="name-too-long"}} 2.0',
+    ):
+        assert line in text.splitlines()
+    assert text.count(f"{errors}{{") == 2
+
+
+def test_counters_are_bounded() -> None:
+    counts = Counts()
+    for number in range(10_100):
+        counts.count(Asked("ScaledObject", f"n{number}", {"metadata": {}}), Verdict())
+    assert len(counts.validations) == 10_000
+    counts.count(Asked("ScaledObject", "n0", {"metadata": {}}), Verdict())
+    assert counts.validations["n0", "create"] == 2
