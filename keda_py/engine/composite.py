@@ -74,7 +74,9 @@ class Composite:
         """Return what it says of activity, for a decision; what triggers fail of is theirs to tell."""
         if self._told is None or not _under_way(outcomes):
             try:
-                self._note(await self.read(outcomes, stand_in), outcomes)
+                self._note(self._made_of(outcomes, stand_in), outcomes)
+            except _LeftToFallback as left:
+                await self._note_stand_in(left.stand_in, outcomes)
             except (Unread, FormulaError, ScalerError) as error:
                 self._note_none(error)
         self._told = self.said
@@ -130,6 +132,14 @@ class Composite:
         self.value, self.said = value, Composed(value > modifiers.activation(self.modifiers))
         if self.said.active:
             self.seen_active = _newest(outcomes)
+
+    async def _note_stand_in(self, stand_in: StandIn, outcomes: Outcomes) -> None:
+        """Take in that something stands in: that keeps the target awake whatever it is, as of a single trigger."""
+        self.said, self.seen_active = Composed(active=True), _newest(outcomes)
+        try:
+            self.value = await stand_in.value(modifiers.metric(self.modifiers).target)
+        except ScalerError as error:
+            self.value, self.said = None, Composed(active=True, failure=str(error))
 
     def _note_none(self, error: Exception) -> None:
         self.value = None

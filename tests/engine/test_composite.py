@@ -219,6 +219,28 @@ async def test_fallback(values: dict[str, float | Exception], behavior: str, for
         assert condition(made, "Fallback")[0] == "False"
 
 
+@pytest.mark.parametrize(
+    ("behavior", "replicas"), [("static", 0), ("currentReplicas", 3), ("currentReplicasIfLower", 0)]
+)
+@pytest.mark.parametrize("before", [0.0, 4.0])
+async def test_what_stands_in_for_the_whole_keeps_awake_whatever_it_is(
+    values: dict[str, float | Exception], before: float, behavior: str, replicas: int
+) -> None:
+    """Nobody knows that there is nothing to do: not from none to none, and not because none stand in."""
+    values["a"] = before
+    made = world("a", fallback={"failureThreshold": 1, "replicas": replicas, "behavior": behavior})
+    async with made.running():
+        await asyncio.sleep(30)
+        assert made.replicas("app") == before // 2
+        values["a"] = ScalerError("no answer")
+        await asyncio.sleep(1800)
+        assert condition(made, "Fallback")[0] == condition(made, "Active")[0] == "True"
+        assert made.replicas("app") >= 1
+        values["a"] = 0.0
+        await asyncio.sleep(600)
+        assert made.replicas("app") == 0
+
+
 async def test_a_formula_may_say_that_what_fails_is_no_reason_to_be_awake(
     values: dict[str, float | Exception],
 ) -> None:

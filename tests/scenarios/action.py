@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from keda_py.devcluster.api import Answer
 
+from . import wish
 from .world import SPACE, World
 
 NAMES: Final = ("ada", "bob", "cyd")
@@ -44,6 +45,10 @@ def spec(chance: random.Random, name: str) -> dict[str, Any]:
     return made
 
 
+def _spec(world: World, chance: random.Random, name: str) -> dict[str, Any]:
+    return wish.wishes(chance, spec(chance, name)) if world.wishes else spec(chance, name)
+
+
 def _trigger(chance: random.Random) -> dict[str, Any]:
     metadata = {"address": chance.choice(ADDRESSES), "queue": chance.choice(QUEUES), "length": "5"}
     if chance.random() < 0.3:
@@ -68,13 +73,15 @@ async def create(world: World, chance: random.Random) -> None:
     name = chance.choice(NAMES)
     if world.deployment(name) is None:
         deploy(world, name, chance.choice([0, 0, 1, 3]))
-    answer = create_object(world, name, made := spec(chance, name))
+    answer = create_object(world, name, made := _spec(world, chance, name))
     world.tell(f"create {name}: {answer.status}, {made}")
 
 
 async def edit(world: World, chance: random.Random) -> None:
     name = chance.choice(NAMES)
-    changed = spec(chance, name)
+    changed = _spec(world, chance, name)
+    if world.wishes:
+        changed = wish.patched(changed)
     part = chance.choice([list(changed), ["triggers"], ["cooldownPeriod"], ["pollingInterval"]])
     patch = {"spec": {key: changed[key] for key in part}}
     if "idleReplicaCount" not in changed and part == list(changed):
@@ -90,6 +97,11 @@ async def delete(world: World, chance: random.Random) -> None:
 async def scale_by_hand(world: World, chance: random.Random) -> None:
     name, count = chance.choice(NAMES), chance.choice([0, 1, 2, 6])
     world.tell(f"scale {name} to {count} by hand")
+    scale(world, name, count)
+
+
+def scale(world: World, name: str, count: int) -> None:
+    """Let a person scale a target."""
     world.person("PATCH", f"{_DEPLOYMENTS}/{name}/scale", {"spec": {"replicas": count}})
 
 
@@ -183,7 +195,7 @@ async def race(world: World, chance: random.Random) -> None:
         network.lag = LAG_SECONDS
     world.tell(f"watches are late, and {name} is scaled by hand")
     await work_comes(world, chance)
-    world.person("PATCH", f"{_DEPLOYMENTS}/{name}/scale", {"spec": {"replicas": 6}})
+    scale(world, name, 6)
     await asyncio.sleep(LAG_SECONDS)
     await mend_network(world, chance)
 

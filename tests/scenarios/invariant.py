@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from keda_py.decide.hpa_algorithm import by_average, highest
+from keda_py.decide.pause import Asked
 from keda_py.devcluster.store import Change
 
-from . import knowledge
+from . import knowledge, pausing
+from .activity import activity, stood_in
 from .world import (
     CONTROLLER,
     DEPLOYMENTS,
@@ -20,6 +22,7 @@ from .world import (
     Violation,
     World,
     activation,
+    modified,
     replicas,
     restores,
     said,
@@ -35,7 +38,15 @@ ROUNDING: Final = timedelta(seconds=1)
 
 def watch(world: World) -> None:
     """Check every write from now on."""
-    world.observers += [_few_writes, _one_writer, _target_written, _restored, _status_written, _hpa_written]
+    world.observers += [
+        _few_writes,
+        _one_writer,
+        _target_written,
+        _restored,
+        _status_written,
+        _hpa_written,
+        pausing.note,
+    ]
 
 
 # --- at every write -------------------------------------------------------------------------------------------------
@@ -109,12 +120,40 @@ def _scaled_by_hpa(world: World, found: dict[str, Any], before: int, after: int)
     hpa = world.hpa(name)
     if hpa is None or not hpa["spec"]["minReplicas"] <= after <= hpa["spec"]["maxReplicas"]:
         raise Violation(f"bounds: the HPA sets {after}")
-    if after < before <= hpa["spec"]["maxReplicas"]:
-        # What it asks for: of an edit a daemon that is cut off knows nothing yet.
-        for queue in _metrics(hpa):
-            told = [h[-1] for h in world.heard.values() if (h[-1].owner, h[-1].queue) == (name, queue)]
-            if not any(h.value is not None and world.time - h.at <= FRESH_SECONDS for h in told):
-                raise Violation(f"unknown is never zero: the HPA scales down, and {queue} has not answered")
+    if not hpa["spec"]["minReplicas"] <= before <= hpa["spec"]["maxReplicas"]:
+        return
+    if ("scaleDown" if after < before else "scaleUp") in _switched_off(hpa):
+        raise Violation(f"paused: the HPA scales {name} from {before} to {after}, and is told not to")
+    # What it asks for: of an edit a daemon that is cut off knows nothing yet.
+    specs = _specs_in_mind(world, name)
+    silent = [queue for queue in _queues(hpa, specs) if not _answered(world, name, queue)]
+    unknown = [queue for queue in silent if not any(_replaced(world, name, spec, queue) for spec in specs)]
+    if after < before and unknown:
+        raise Violation(f"unknown is never zero: the HPA scales down, and {unknown} has not answered")
+    if unknown and unknown == _queues(hpa, specs):
+        raise Violation(f"fallback: the HPA scales up, {unknown} has not answered and not failed often enough")
+
+
+def _specs_in_mind(world: World, name: str) -> list[dict[str, Any]]:
+    return [spec for who in (CONTROLLER, *world.processes) for spec in knowledge.specs(world, name, who)]
+
+
+def _queues(hpa: dict[str, Any], specs: list[dict[str, Any]]) -> list[str]:
+    """Return the queues that an HPA's metrics are made of; of a formula's, those of the latest spec."""
+    metrics = _metrics(hpa)
+    if metrics != _OF_A_FORMULA:
+        return metrics
+    return next(([t["metadata"]["queue"] for t in spec["triggers"]] for spec in specs[::-1] if modified(spec)), [])
+
+
+def _answered(world: World, name: str, queue: str) -> bool:
+    told = [h[-1] for h in world.heard.values() if (h[-1].owner, h[-1].queue) == (name, queue)]
+    return any(h.value is not None and world.time - h.at <= FRESH_SECONDS for h in told)
+
+
+def _replaced(world: World, name: str, spec: dict[str, Any], queue: str) -> bool:
+    """Whether something may have stood in for a queue when the HPA asked."""
+    return any(stood_in(world, name, spec, queue, at=world.time - ago) for ago in (0.0, FRESH_SECONDS))
 
 
 def _objection(
@@ -122,9 +161,10 @@ def _objection(
 ) -> str | None:
     """Return the rule that a daemon has broken by deciding this at a moment, under a spec; None if it may have."""
     least, idle = spec.get("minReplicaCount", 0), spec.get("idleReplicaCount")
-    heard = knowledge.told(world, writer, found, spec, at=at)
-    active = any(h is not None and h.active for h in heard)
-    known = all(h is not None and h.value is not None for h in heard)
+    if pausing.in_force(spec, before=before, after=after):
+        return pausing.objection(world, found, spec, after=after)
+    says = activity(world, found["metadata"]["name"], spec, knowledge.told(world, writer, found, spec, at=at), at=at)
+    active, known = says.active, says.known
     if after == max(least, 1) and after > before and (before == 0 or idle is not None or before < least):
         may_wake = active or (known and idle is None and before < least)
         return None if may_wake else "activation: woken while nothing is active"
@@ -175,9 +215,8 @@ def _status_written(world: World, change: Change, writer: int) -> None:
     elif said(found, "Active") == "False" and said(change.before or {}, "Active") != "False":
         for at in knowledge.moments(world, change.name[1], writer):
             for spec in knowledge.specs(world, change.name[1], writer):
-                if all(
-                    h is not None and h.value is not None for h in knowledge.told(world, writer, found, spec, at=at)
-                ):
+                heard = knowledge.told(world, writer, found, spec, at=at)
+                if activity(world, change.name[1], spec, heard, at=at).known:
                     return
         raise Violation(f"status: {change.name[1]} is called inactive, and not every trigger has answered")
 
@@ -192,6 +231,10 @@ def _ever_active(world: World, found: dict[str, Any], writer: int) -> bool:
     name = found["metadata"]["name"]
     return any(
         h.active for (number, owner, _), all_ in world.heard.items() if (number, owner) == (writer, name) for h in all_
+    ) or any(
+        activity(world, name, spec, knowledge.told(world, writer, found, spec, at=at), at=at).active
+        for at in knowledge.moments(world, name, writer)
+        for spec in knowledge.specs(world, name, writer)
     )
 
 
@@ -200,19 +243,34 @@ def _hpa_written(world: World, change: Change, writer: int) -> None:
     if change.place != HPAS or writer <= 0 or change.after is None:
         return
     name = change.after["metadata"]["labels"]["scaledobject.keda.sh/name"]
-    allowed = [_wanted_of_hpa(spec) for spec in knowledge.specs(world, name, writer)]
+    specs = knowledge.specs(world, name, writer)
+    allowed = [_wanted_of_hpa(spec) for spec in specs if not spec["asked"].stopped]
+    if specs and not allowed:
+        raise Violation(f"paused: the HPA of {name} is written while it is paused")
     if _has(change.after) not in allowed:
         raise Violation(f"bounds: the HPA of {name} has {_has(change.after)}, the object allows {allowed}")
 
 
-def _wanted_of_hpa(spec: dict[str, Any]) -> tuple[int, int, list[str]]:
-    """Return the bounds that an object's HPA is to have, and the queues that it is to ask for."""
+HpaParts = tuple[int, int, list[str], list[str]]
+_OF_A_FORMULA: Final = ["metric"]
+"""What is left of the name of the metric that a formula makes."""
+
+
+def _wanted_of_hpa(spec: dict[str, Any]) -> HpaParts:
+    """Return the bounds that an object's HPA is to have, the queues it is to ask for, and what it is not to do."""
     queues = [trigger["metadata"]["queue"] for trigger in spec["triggers"]]
-    return max(1, spec.get("minReplicaCount", 0)), spec.get("maxReplicaCount", 100), queues
+    off = [way for way, on in (("scaleDown", spec["asked"].scale_in), ("scaleUp", spec["asked"].scale_out)) if on]
+    least, most = max(1, spec.get("minReplicaCount", 0)), spec.get("maxReplicaCount", 100)
+    return least, most, _OF_A_FORMULA if modified(spec) else queues, off
 
 
-def _has(hpa: dict[str, Any]) -> tuple[int, int, list[str]]:
-    return hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"], _metrics(hpa)
+def _has(hpa: dict[str, Any]) -> HpaParts:
+    return hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"], _metrics(hpa), _switched_off(hpa)
+
+
+def _switched_off(hpa: dict[str, Any]) -> list[str]:
+    behavior = hpa["spec"].get("behavior") or {}
+    return sorted(way for way, rules in behavior.items() if (rules or {}).get("selectPolicy") == "Disabled")
 
 
 def _metrics(hpa: dict[str, Any]) -> list[str]:
@@ -240,16 +298,25 @@ def unsettled(world: World) -> str | None:
 
 
 def _object_converged(world: World, found: dict[str, Any]) -> None:
-    name, spec = found["metadata"]["name"], found["spec"]
+    name = found["metadata"]["name"]
+    spec = {**found["spec"], "asked": Asked.of(found["metadata"].get("annotations"))}
     if found["metadata"].get("deletionTimestamp"):
         raise Violation(f"converged: {name} is deleted and stays")
     target = world.deployment(spec["scaleTargetRef"]["name"])
-    if target is None:
-        if said(found, "Ready") != "False":
-            raise Violation(f"converged: {name} has no target and is called ready")
-        return
+    if target is not None:
+        _target_converged(world, found, spec, target)
+    elif said(found, "Ready") != "False":
+        raise Violation(f"converged: {name} has no target and is called ready")
+
+
+def _target_converged(world: World, found: dict[str, Any], spec: dict[str, Any], target: dict[str, Any]) -> None:
+    name = found["metadata"]["name"]
     values = [(world.truth.values.get(t["metadata"]["queue"], 0.0), t) for t in spec["triggers"]]
+    if modified(spec):
+        values = [(sum(value for value, _ in values), {"metadata": {"length": "5"}})]
     active = any(value > activation(t) for value, t in values)
+    if "True" in (said(found, "Fallback"), said(found, "Paused")):
+        raise Violation(f"converged: {name} is called paused, or something stands in for its triggers")
     states = (said(found, "Ready"), said(found, "Active"))
     if states != ("True", str(active)):
         raise Violation(f"converged: {name} is Ready={states[0]}, Active={states[1]}, and should be Active={active}")

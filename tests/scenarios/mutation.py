@@ -16,6 +16,8 @@ from keda_py.daemon import Daemon
 from keda_py.decide import jobs
 from keda_py.decide.combine import Activity
 from keda_py.engine import hpa, scaled_job, scaled_object
+from keda_py.engine.composite import Composite
+from keda_py.engine.fallback import Tally
 from keda_py.engine.finalizer import Finalizer
 from keda_py.engine.job import JOBS, Jobs
 from keda_py.engine.job_maker import JobMaker
@@ -30,7 +32,7 @@ from keda_py.kube.reflector import Reflector
 from keda_py.runtime import source
 from keda_py.runtime.queue import WorkQueue
 
-from .run import JOBS_EVERY
+from .run import JOBS_EVERY, WISHES_AT
 
 Change = Callable[[Any], Any]
 
@@ -195,6 +197,52 @@ def _wakes_to_two(decide: Any) -> Any:
     return generous
 
 
+# --- pauses, fallback, formulas ---------------------------------------------------------------------------------------
+
+
+def _is_never_stopped(asked: Any) -> Any:
+    class Deaf:
+        @staticmethod
+        def of(annotations: Any) -> Any:
+            return replace(asked.of(annotations), stopped=False)
+
+    return Deaf
+
+
+def _scales_in_while_that_is_paused(decide: Any) -> Any:
+    def eager(situation: Any, now: Any) -> Any:
+        return decide(replace(situation, asked=replace(situation.asked, scale_in=False)), now)
+
+    return eager
+
+
+def _sets_the_paused_count_again(rest: Any) -> Any:
+    async def insistent(objects: Any, key: Any, raw: Any, scaled_object: Any, live: Any) -> None:
+        said = {name: what for name, what in (raw.get("status") or {}).items() if name != "pausedReplicaCount"}
+        await rest(objects, key, {**raw, "status": said}, scaled_object, live)
+
+    return insistent
+
+
+def _stands_in_at_the_first_failure(_: Any) -> Any:
+    return property(lambda tally: bool(tally.enough and tally.count))
+
+
+def _stands_in_and_lets_sleep(_: Any) -> Any:
+    async def drowsy(composite: Any, stand_in: Any, outcomes: Any) -> None:
+        composite._note(0.0, outcomes)
+
+    return drowsy
+
+
+def _takes_what_fails_for_zero(values: Any) -> Any:
+    def careless(composite: Any, outcomes: Any) -> Any:
+        read = [pair for pair in outcomes if pair[1] is not None and pair[1].failure is None]
+        return dict.fromkeys(composite.names, 0.0) | values(composite, read)
+
+    return careless
+
+
 # --- ScaledJobs -------------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +299,11 @@ def _goes_beyond_the_maximum(more: Any) -> Any:
     return generous
 
 
+def _of_wishes(place: Any, name: str, change: Change, rules: tuple[str, ...]) -> Mutation:
+    """Return a mutation that is looked for where people pause ScaledObjects, and want fallback and formulas."""
+    return Mutation(place, name, change, rules, first=WISHES_AT, step=JOBS_EVERY)
+
+
 def _of_jobs(place: Any, name: str, change: Change, rules: tuple[str, ...]) -> Mutation:
     """Return a mutation that is looked for where ScaledJobs take part."""
     return Mutation(place, name, change, rules, first=JOBS_EVERY - 1, step=JOBS_EVERY)
@@ -280,6 +333,12 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "mixes-answers-up": Mutation(source, "_one_each", _mixes_answers_up, ("converged", "prompt", "steady")),
     "restores-nothing": Mutation(Finalizer, "_restore", _restores_nothing, ("restored",)),
     "records-the-original-late": Mutation(Finalizer, "_record_original", _records_the_original_late, ("restored",)),
+    "is-never-stopped": _of_wishes(scaled_object, "Asked", _is_never_stopped, ("paused",)),
+    "scales-in-while-paused": _of_wishes(scaled_object, "decide", _scales_in_while_that_is_paused, ("paused",)),
+    "sets-the-paused-count-again": _of_wishes(ScaledObjects, "_rest", _sets_the_paused_count_again, ("paused",)),
+    "stands-in-at-once": _of_wishes(Tally, "full", _stands_in_at_the_first_failure, ("fallback", "activation")),
+    "stands-in-and-lets-sleep": _of_wishes(Composite, "_note_stand_in", _stands_in_and_lets_sleep, ("activation",)),
+    "takes-failing-for-zero": _of_wishes(Composite, "_values", _takes_what_fails_for_zero, (UNKNOWN, "status")),
     "decides-twice-on-one-reading": _of_jobs(ScaledJobs, "_asked", _decides_twice_on_one_reading, ("once only",)),
     "counts-jobs-as-they-are-now": _of_jobs(Jobs, "as_of", _counts_jobs_as_they_are_now, ("once only",)),
     "takes-a-failed-trigger-for-empty": _of_jobs(jobs, "together", _takes_a_failed_trigger_for_empty, (UNKNOWN,)),

@@ -7,7 +7,7 @@ from typing import Final
 
 from keda_py.devcluster.virtual import VirtualLoop
 
-from . import action, invariant, job_action, job_invariant
+from . import action, invariant, job_action, job_invariant, wish_action
 from .world import Violation, World
 
 STEPS: Final = 14
@@ -18,6 +18,8 @@ QUIET_SECONDS: Final = 130.0
 """So long everything must be right with nothing written: longer than the longest cooldown and the daemon's resync."""
 JOBS_EVERY: Final = 5
 """In one of so many seeds ScaledJobs take part, in the place of most that happens to ScaledObjects."""
+WISHES_AT: Final = 3
+"""The remainder by `JOBS_EVERY` of the seeds in which people pause ScaledObjects, and want fallback and formulas."""
 LOOK_SECONDS: Final = 10.0
 FLICKER_SECONDS: Final = 2.5
 SLOW_SECONDS: Final = 25.0
@@ -40,6 +42,7 @@ def again(seed: int, mutation: str = "") -> str:
 async def _play(seed: int) -> World:
     chance = random.Random(seed)
     world = World(seed, batched=chance.random() < 0.5, elects=chance.random() < 0.4)
+    world.wishes = seed % JOBS_EVERY == WISHES_AT
     invariant.watch(world)
     job_invariant.watch(world)
     try:
@@ -69,7 +72,7 @@ async def _happen(world: World, chance: random.Random, *, has_jobs: bool) -> Non
         world.tell("the API server is slow")
         for network in world.network.values():
             network.slow = 1.0
-    particular = job_action.ACTIONS if has_jobs else action.TO_OBJECTS
+    particular = job_action.ACTIONS if has_jobs else wish_action.ACTIONS if world.wishes else action.TO_OBJECTS
     actions, weights = zip(*particular, *action.TO_ALL, strict=True)
     for _ in range(STEPS):
         await asyncio.sleep(chance.choice([0.05, 1.0, 8.0, 25.0, 70.0]))
@@ -86,6 +89,7 @@ async def _settle(world: World, chance: random.Random) -> None:
     if not world.alive():
         world.start()
     job_action.rest(world)
+    wish_action.rest(world)
     world.tell("nothing more happens")
     await _calm(world)
     await _react(world)

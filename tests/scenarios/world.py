@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from keda_py.decide.pause import paused
+from keda_py.decide.pause import Asked, paused
 from keda_py.devcluster.api import MERGE, Answer, Request
 from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster
@@ -68,8 +68,12 @@ class World:
         self.heard: dict[tuple[int, str, str], list[Heard]] = defaultdict(list)
         self.memories: dict[str, Memory] = {}
         self.specs: dict[tuple[int, str], list[tuple[float, dict[str, Any] | None]]] = defaultdict(list)
-        """What objects ask for, by a spec and "paused", and since when: in truth (`CONTROLLER`), and as far as each
-        daemon has heard."""
+        """What objects ask for, by a spec, "paused" and "asked", and since when: in truth (`CONTROLLER`), and as far as
+        each daemon has heard."""
+        self.wishes = False
+        """Whether people ask for pauses, fallback and formulas."""
+        self.counts_set: dict[tuple[str, int], float] = {}
+        """When the status first told of the count that an object, by its uid, is paused at."""
         self.backlogs: dict[str, Backlog] = {}
         """The messages that wait for each ScaledJob there may be."""
         self.story: list[str] = []
@@ -221,6 +225,9 @@ class World:
         process, found = self.processes.get(number), self.scaled_object(heard.owner)
         if found is None or not heard.active or process is None or not process.alive:
             return
+        if modified(found["spec"]):
+            # What one trigger says is not what is made of all.
+            return
         memory = self._memory(found)
         read = (self.time, self.now())
         memory.active[number].append(read)
@@ -273,7 +280,8 @@ class World:
 
     def _note_spec(self, number: int, key: tuple[str, str], found: dict[str, Any] | None) -> None:
         history = self.specs[number, key[1]]
-        spec = found and {**found["spec"], "paused": paused(found["metadata"].get("annotations"))}
+        annotations = (found or {}).get("metadata", {}).get("annotations")
+        spec = found and {**found["spec"], "paused": paused(annotations), "asked": Asked.of(annotations)}
         if not history or history[-1][1] != spec:
             history.append((self.time, spec))
 
@@ -298,6 +306,11 @@ def replicas(found: dict[str, Any] | None) -> int | None:
 def restores(spec: dict[str, Any]) -> bool:
     """Return whether the target gets the replicas back that it had, when its object goes."""
     return bool((spec.get("advanced") or {}).get("restoreToOriginalReplicaCount"))
+
+
+def modified(spec: dict[str, Any]) -> bool:
+    """Return whether a formula decides over all triggers."""
+    return bool((spec.get("advanced") or {}).get("scalingModifiers"))
 
 
 def activation(trigger: dict[str, Any]) -> float:
