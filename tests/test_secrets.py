@@ -405,10 +405,9 @@ def described() -> Iterator[tuple[str, str]]:
 
 async def all_told(cluster: Tried, garden: Garden) -> None:
     """Wait until every object says how it is; looked at seldom, for the daemon is in the same process."""
-    waiting = garden.names
     async with asyncio.timeout(LONG):
-        while waiting := [name for name in waiting if not cluster.ready(name)[0]]:
-            await asyncio.sleep(1)
+        while not told(cluster, garden):
+            await asyncio.sleep(3)
 
 
 @pytest.fixture(autouse=True)
