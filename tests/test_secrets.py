@@ -355,6 +355,16 @@ def _authentication(name: str, parameters: dict[str, str], way: str) -> dict[str
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
+EVENTS: Final = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
+
+
+def told(cluster: Tried, garden: Garden) -> bool:
+    """Whether each object has been looked at, and events have told of what is wrong: they come a little later."""
+    said = [cluster.ready(name) for name in garden.names]
+    notes = {event["note"] for event in cluster.listed(EVENTS)}
+    return all(status and (status == "True" or message in notes) for status, message in said)
+
+
 def objects(cluster: Tried, garden: Garden) -> Iterator[tuple[str, str]]:
     """Yield what the API server shows of all that the daemon writes."""
     for name in garden.names:
@@ -362,11 +372,13 @@ def objects(cluster: Tried, garden: Garden) -> Iterator[tuple[str, str]]:
         yield f"ScaledObject {name}", json.dumps({key: part for key, part in found.items() if key != "spec"})
     for path in (
         f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers",
-        f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events",
+        EVENTS,
         "/apis/keda.sh/v1alpha1/triggerauthentications",
         "/apis/keda.sh/v1alpha1/clustertriggerauthentications",
     ):
-        for item in cluster.listed(path):
+        found_here = cluster.listed(path)
+        assert found_here, f"there is something at {path}"
+        for item in found_here:
             yield f"{path} {item['metadata']['name']}", json.dumps(item)
 
 
