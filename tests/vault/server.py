@@ -39,13 +39,18 @@ class Vault:
         return str(self.call("POST", "auth/token/create", wanted)["auth"]["client_token"])
 
 
+def root_token(printed: str) -> str:
+    """Return the root token among what a Vault printed; complaints of its first start may stand before and after."""
+    return next(line for line in printed.splitlines() if line.startswith("hvs."))
+
+
 @contextmanager
 def vault(folder: Path) -> Iterator[Vault]:
     """Run a Vault with a KV engine of each version, an authority at `pki`, and its role `web`."""
     port = free_port()
     address, log = f"http://127.0.0.1:{port}", folder / "vault.log"
     with running([str(binary()), f"127.0.0.1:{port}"], log=log, ready=lambda: answers(f"{address}/v1/sys/health")):
-        server = Vault(address, log.read_text().split()[0])
+        server = Vault(address, root_token(log.read_text()))
         server.call("POST", "sys/mounts/kv1", {"type": "kv", "options": {"version": "1"}})
         server.call("POST", "sys/mounts/kv2", {"type": "kv", "options": {"version": "2"}})
         server.call("POST", "sys/mounts/pki", {"type": "pki"})
