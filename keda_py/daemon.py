@@ -4,13 +4,15 @@ import asyncio
 import random
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 
 from keda_py.decide import report
 from keda_py.engine.admission import LIMIT_RANGES, Admission, Watched, trim_limit_range
+from keda_py.engine.authentication_event import AuthenticationEvents
 from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
@@ -189,10 +191,27 @@ class Daemon:
         return Controller(self._job_queue, store.keys, jobs.reconcile, self._settings.reconciles, jobs.begin)
 
     def _reporter(self, resource: Resource, wording: report.Wording) -> Reporter:
-        return Reporter(self._client, resource, self._stores[resource], recorder=self._recorder, wording=wording)
+        store = self._stores[resource]
+        selector = self._settings.watch_label_selector
+        return Reporter(
+            self._client, resource, store, recorder=self._recorder, wording=wording, ended=self._ended(selector)
+        )
+
+    def _ended(self, label_selector: str) -> Callable[[dict[str, Any]], bool]:
+        """Return what tells whether an object that is not seen any more was deleted, and that we are to tell of it.
+
+        With a selector it may only have lost its label; what waited for a finalizer was deleted all the same.
+        """
+        return lambda old: self.acts and (not label_selector or "deletionTimestamp" in old["metadata"])
 
     def _authentication_users(self) -> Controller:
         settings = self._settings
+        AuthenticationEvents(
+            self._recorder,
+            {r: self._stores[r] for r in (TRIGGER_AUTHENTICATIONS, CLUSTER_TRIGGER_AUTHENTICATIONS)},
+            tells=lambda: self.listed.is_set() and self.acts,
+            ended=self._ended(settings.watch_label_selector_for_triggerauth),
+        )
         queues = {"scaledobjects": (SCALED_OBJECTS, self._queue), "scaledjobs": (SCALED_JOBS, self._job_queue)}
         users = AuthenticationUsers(
             self._client,
