@@ -17,6 +17,7 @@ from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
 from keda_py.engine.elsewhere import Opener
+from keda_py.engine.event_sources import CLOUD_EVENT_SOURCES, CLUSTER_CLOUD_EVENT_SOURCES, EventSources
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.job import JOBS, PODS, Jobs, trim_job, trim_pod
 from keda_py.engine.live import Builder, Key, Live
@@ -81,6 +82,7 @@ class Daemon:
         self._queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._job_queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._authentication_queue: WorkQueue[AuthenticationKey] = WorkQueue(chance=self._chance)
+        self._event_queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._stores = {
             SCALED_OBJECTS: Store(trim_scalable),
             SCALED_JOBS: Store(trim_scalable),
@@ -94,6 +96,8 @@ class Daemon:
         # Apart from the rest: who may not see Jobs can have ScaledObjects all the same.
         self._job_stores = {JOBS: Store(trim_job), PODS: Store(trim_pod)}
         self._job_reflectors = self._reflect(self._job_stores)
+        self._event_stores = {r: Store(trim_scalable) for r in (CLOUD_EVENT_SOURCES, CLUSTER_CLOUD_EVENT_SOURCES)}
+        self._event_reflectors = self._reflect(self._event_stores)
         self._limit_ranges = Store(trim_limit_range)
         self._limit_reflectors = self._reflect({LIMIT_RANGES: self._limit_ranges}) if settings.webhook else []
         self._recorder = Recorder(client, now=now, instance=socket.gethostname(), chance=self._chance)
@@ -120,16 +124,27 @@ class Daemon:
         stores = self._elsewhere(platform)
         resolver = self._resolver(targets, self._queue, stores)
         job_resolver = self._resolver(targets, self._job_queue, stores)
-        async with Sources(platform, chance=self._chance) as sources, stores, resolver, job_resolver:
+        event_resolver = self._resolver(targets, self._event_queue, stores)
+        events = self._event_sources(event_resolver, platform)
+        async with (
+            Sources(platform, chance=self._chance) as sources,
+            stores,
+            resolver,
+            job_resolver,
+            event_resolver,
+            events,
+        ):
             builder = Builder(self.live, self._registry, resolver, sources, platform)
             job_builder = Builder(self.live_jobs, self._registry, job_resolver, sources, platform)
             controllers = [
+                # First: the others' events are for it to hear.
+                Controller(self._event_queue, events.known, events.reconcile, begin=events.begin),
                 self._scaled_objects(targets, workloads, builder),
                 self._scaled_jobs(job_builder),
                 self._authentication_users(),
             ]
             try:
-                async with asyncio.TaskGroup() as parts, self._servers().serving(parts):
+                async with asyncio.TaskGroup() as parts, self._servers(events).serving(parts):
                     await self._work(controllers, parts)
             finally:
                 # Whoever asks a source that is closed waits for nothing.
@@ -140,7 +155,8 @@ class Daemon:
 
     async def _work(self, controllers: Sequence[Controller], parts: asyncio.TaskGroup) -> None:
         parts.create_task(self._recorder.run(), name="events")
-        for reflector in [*self._reflectors, *self._job_reflectors, *self._limit_reflectors]:
+        apart = [*self._job_reflectors, *self._event_reflectors, *self._limit_reflectors]
+        for reflector in [*self._reflectors, *apart]:
             parts.create_task(reflector.run(), name="watch")
         # Nothing is decided on half a picture.
         for reflector in self._reflectors:
@@ -230,6 +246,22 @@ class Daemon:
         )
         return Controller(self._authentication_queue, users.known, users.reconcile)
 
+    def _event_sources(self, resolver: Resolver, platform: Platform) -> EventSources:
+        sources = EventSources(
+            self._client,
+            self._event_stores,
+            authentications=self._authentications,
+            sinks=self._registry.sinks,
+            resolver=resolver,
+            platform=platform,
+            queue=self._event_queue,
+            place=(self._settings.cluster_name, self._settings.cluster_object_namespace),
+            acts=lambda: self.acts,
+            chance=self._chance,
+        )
+        self._recorder.on_event(sources.hear)
+        return sources
+
     # --- what they work with ----------------------------------------------------------------------------------------
 
     def _platform(self) -> Platform:
@@ -275,7 +307,8 @@ class Daemon:
         ]
 
     def _namespaces_of(self, resource: Resource) -> Sequence[str]:
-        return ("",) if resource == CLUSTER_TRIGGER_AUTHENTICATIONS else self._settings.watch_namespaces or ("",)
+        of_cluster = resource in (CLUSTER_TRIGGER_AUTHENTICATIONS, CLUSTER_CLOUD_EVENT_SOURCES)
+        return ("",) if of_cluster else self._settings.watch_namespaces or ("",)
 
     def _reflector(
         self, resource: Resource, store: Store, namespace: str = "", *, field_selector: str = ""
@@ -314,7 +347,7 @@ class Daemon:
     def _is_listed(self) -> bool:
         return all(reflector.listed.is_set() for reflector in self._reflectors)
 
-    def _servers(self) -> Servers:
+    def _servers(self, events: EventSources) -> Servers:
         settings = self._settings
         admission = self._admission()
         return Servers(
@@ -328,6 +361,7 @@ class Daemon:
                 leads=lambda: self.acts,
                 queued={"scaledobject": self._queue, "scaledjob": self._job_queue},
                 admission=admission.counts,
+                events=events.at_work,
             ),
             read=partial(read_metric, self.live),
             review=admission.review,

@@ -183,11 +183,10 @@ class ScaledObjects:
             scale = await self._targets.read(target)
         except TargetError as error:
             raise UnusableError(str(error)) from error
-        except Unreachable:
-            raise
         except ApiError as error:
-            unknown = report.replicas_unknown(f"{target}: its replicas cannot be read: {error}")
-            await self._write(raw, live, dict(raw.get("status") or {}), [unknown])
+            if not isinstance(error, Unreachable):
+                unknown = report.replicas_unknown(f"{target}: its replicas cannot be read: {error}")
+                await self._write(raw, live, dict(raw.get("status") or {}), [unknown])
             raise
         return _Pass(key, raw, scaled_object, live, target, scale, self._now())
 

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from keda_py import __version__
 from keda_py.engine.admission import Counts
+from keda_py.engine.event_source import EventSource
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import LiveTrigger
 from keda_py.naming import COMPOSITE
@@ -45,6 +46,8 @@ class Telemetry(Collector):
     leads: Callable[[], bool]
     queued: Mapping[str, Sized]
     admission: Counts = field(default_factory=Counts)
+    events: Callable[[], Iterable[tuple[Key, EventSource]]] = tuple
+    """The CloudEventSources at work."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, each with the series that there are right now."""
@@ -52,6 +55,7 @@ class Telemetry(Collector):
         yield from self._objects()
         yield from self._triggers()
         yield from self._webhook()
+        yield from self._events()
 
     def _webhook(self) -> Iterator[Metric]:
         labels = ("namespace", "action")
@@ -86,6 +90,7 @@ class Telemetry(Collector):
         found = [((name,), float(count)) for name, count in types.items()]
         yield _gauge("keda_trigger_registered_total", "Triggers by type.", ("type",), found)
         spaces = Counter((_KINDS[kind], namespace or "default") for kind, (namespace, _), _ in self._all())
+        spaces.update(("cloudevent_source", namespace or "default") for (namespace, _), _ in self.events())
         kinds = [(place, float(count)) for place, count in spaces.items()]
         yield _gauge("keda_resource_registered_total", "Objects by kind and namespace.", ("type", "namespace"), kinds)
         paused = [(key, float(live.asked.paused)) for key, live in self.live[_OBJECTS].items()]
@@ -137,6 +142,22 @@ class Telemetry(Collector):
                 value.add_metric(labels, live.composite.value)
                 active.add_metric(labels, float(live.composite.said.active or False))
         yield from (value, latency, active, errors, empty)
+
+    def _events(self) -> Iterator[Metric]:
+        labels = ("namespace", "cloudeventsource", "eventsink", "state")
+        emitted = CounterMetricFamily(
+            "keda_cloudeventsource_events_emitted", "CloudEvents, by their fate.", labels=labels
+        )
+        queued: Counter[str] = Counter()
+        for (namespace, name), source in self.events():
+            queued[namespace] += source.queued
+            emitted.add_metric((namespace, name, source.kind, "emitted"), source.emitted)
+            emitted.add_metric((namespace, name, source.kind, "failed"), source.failed)
+        yield emitted
+        waiting = [((namespace,), float(count)) for namespace, count in queued.items()]
+        yield _gauge(
+            "keda_cloudeventsource_events_queued", "CloudEvents that wait to be sent.", ("namespace",), waiting
+        )
 
     def _working(self) -> Iterator[tuple[str, Key, LiveTrigger]]:
         return ((kind, key, trigger) for kind, key, live in self._all() for trigger in live.working())

@@ -1,8 +1,10 @@
 """Triggers that are dials: each says what a test has turned it to, or fails as it is told to."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
+from keda_py.event_sink import EventSink
 from keda_py.scaler import ExternalSpec, Metadata, MetricSpec, Reading, Scaler, ScalerError, param
 
 from .world import SPACE, Embedded
@@ -61,9 +63,9 @@ class Dials:
 class World(Embedded):
     """A cluster and a daemon whose triggers are dials."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, sinks: Mapping[str, type[EventSink]] | None = None, **settings: Any) -> None:
         self.dials = Dials()
-        super().__init__({"dial": self.dials.scaler()}, **settings)
+        super().__init__({"dial": self.dials.scaler()}, sinks=sinks, **settings)
 
     def make(self, kind: str, *triggers: dict[str, Any], lasts: int = 1000, **spec: Any) -> None:
         """Make an object called ``app`` of a kind, or edit it, with the dial ``a`` unless it is told otherwise."""
