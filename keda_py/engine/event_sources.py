@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, Self
 
-from pydantic import ValidationError
-
 from keda_py import naming
 from keda_py.api.cloud_event_source import CloudEventSourceSpec
 from keda_py.api.crd import EVENTING_GROUP
-from keda_py.api.meta import manifest_error
+from keda_py.api.meta import ManifestError
 from keda_py.api.pod import PodSpec
 from keda_py.api.trigger import ScaleTrigger
 from keda_py.decide import cloud_event, status
@@ -156,9 +154,9 @@ class EventSources:
 
     def _read(self, key: Key, found: dict[str, Any]) -> tuple[CloudEventSourceSpec, Described] | str:
         try:
-            spec = CloudEventSourceSpec.model_validate(found.get("spec") or {})
-        except ValidationError as error:
-            return str(manifest_error(error))
+            spec = CloudEventSourceSpec.parse(found.get("spec") or {}, at="spec")
+        except ManifestError as error:
+            return str(error)
         # To what finds credentials it is an object with one trigger, and no target whose variables there could be.
         trigger = ScaleTrigger(type=_resource(key).kind, authentication_ref=spec.authentication_ref)
         return spec, self._resolver.describe(Scalable(key, [trigger], 0, PodSpec()))[0]
@@ -178,7 +176,7 @@ class EventSources:
         elif to is not None and to.azure_event_grid_topic is not None:
             source.kind, address = "azureEventGridTopic", to.azure_event_grid_topic.endpoint
         else:
-            raise ScalerError("destination: expected http or azureEventGridTopic")
+            raise ScalerError("spec.destination: expected http or azureEventGridTopic")
         trigger = described.trigger
         return self._sinks.load(source.kind)(
             Destination(address, self._platform, trigger.inputs.auth, trigger.pod_identity)

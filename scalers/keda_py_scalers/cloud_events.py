@@ -29,7 +29,7 @@ class HttpSink(EventSink):
     def __init__(self, to: Destination) -> None:
         """Raise `ScalerError` for what is no address."""
         super().__init__(to)
-        _host(to.address, "destination.http.uri", schemes=("http", "https"))
+        _host(to.address, "spec.destination.http.uri", schemes=("http", "https"))
         self._http = CloudHttp(to.platform)
 
     async def send(self, event: CloudEvent) -> None:
@@ -53,7 +53,7 @@ class EventGridTopic(EventSink):
     def __init__(self, to: Destination) -> None:
         """Raise `ScalerError` for what is no address of a topic, and for who is not let in to one."""
         super().__init__(to)
-        host = _host(to.address, "destination.azureEventGridTopic.endpoint", schemes=("https",))
+        host = _host(to.address, "spec.destination.azureEventGridTopic.endpoint", schemes=("https",))
         self._http = CloudHttp(to.platform)
         self._key = to.parameters.get("accessKey", "").strip()
         self._tokens: Tokens | None = None
@@ -62,12 +62,12 @@ class EventGridTopic(EventSink):
                 raise ScalerError(f"podIdentity: Event Grid has no use for {to.pod_identity.provider}")
             if not any(below(host, name) for name in self.near):
                 raise ScalerError(
-                    "destination.azureEventGridTopic.endpoint: no address of an Event Grid topic; the daemon's token "
-                    "is not sent there, use an accessKey"
+                    "spec.destination.azureEventGridTopic.endpoint: no address of an Event Grid topic; the daemon's "
+                    "token is not sent there, use an accessKey"
                 )
             self._tokens = Tokens(workload(to.pod_identity), RESOURCE, self._http)
         elif not self._key:
-            raise ScalerError("authenticationRef: a topic needs the parameter accessKey, or a podIdentity")
+            raise ScalerError("spec.authenticationRef: a topic needs the parameter accessKey, or a podIdentity")
 
     async def send(self, event: CloudEvent) -> None:
         """Send an event, as a batch of one."""

@@ -176,9 +176,9 @@ async def test_a_wrong_key_is_told_without_it(receiver: tuple[Receiver, Cloud]) 
 @pytest.mark.parametrize(
     ("sink", "address", "pod", "says"),
     [
-        (HttpSink, "receiver:8080", "", "destination.http.uri: expected http:// or https:// and a host"),
-        (HttpSink, "http://[x", "", "destination.http.uri: expected http:// or https:// and a host"),
-        (HttpSink, "file:///etc/passwd", "", "destination.http.uri: expected http:// or https:// and a host"),
+        (HttpSink, "receiver:8080", "", "spec.destination.http.uri: expected http:// or https:// and a host"),
+        (HttpSink, "http://[x", "", "spec.destination.http.uri: expected http:// or https:// and a host"),
+        (HttpSink, "file:///etc/passwd", "", "spec.destination.http.uri: expected http:// or https:// and a host"),
         (EventGridTopic, "http://t.eventgrid.azure.net", "", "endpoint: expected https:// and a host"),
         (
             EventGridTopic,
