@@ -70,6 +70,7 @@ class HttpTransport:
         proxy: str | None = None,
     ) -> None:
         self._token = token
+        self.host = urlsplit(url).netloc.rpartition("@")[2]
 
         def session(limit: int) -> aiohttp.ClientSession:
             return aiohttp.ClientSession(

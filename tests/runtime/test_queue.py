@@ -132,3 +132,29 @@ async def test_nothing_is_lost_and_nothing_runs_twice_at_once() -> None:
     for worker in workers:
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def test_what_passes_through_is_counted() -> None:
+    keys = queue()
+
+    async def reconcile(key: str) -> float | None:
+        await asyncio.sleep(2)
+        if key == "bad":
+            raise ValueError
+        return 100.0 if key == "again" else None
+
+    for key in ("bad", "again", "once", "once"):
+        keys.add(key)
+    worker = asyncio.create_task(work(keys, reconcile, on_error=lambda *_: None))
+    await asyncio.sleep(3)
+    assert (keys.workers, keys.out, len(keys)) == (1, [pytest.approx(1.0)], 2)
+    await asyncio.sleep(2)
+    passage = keys.passage
+    assert (passage.adds, passage.retries) == (4, 1)
+    assert passage.results == {"error": 1, "requeue_after": 1}
+    assert (sum(passage.waited.counts), passage.waited.total) == (3, pytest.approx(6.0, abs=0.3))
+    assert (sum(passage.worked.counts), passage.worked.total) == (2, pytest.approx(4.0))
+    assert passage.passes.total == passage.worked.total
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    assert (keys.workers, keys.out) == (0, [])
