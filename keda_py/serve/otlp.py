@@ -117,7 +117,7 @@ def connect(environment: Mapping[str, str]) -> Exporter:
         raise ExportError(f"{FLAG}: OTEL_EXPORTER_OTLP_ENDPOINT is not an address such as http://collector:4318")
     period = _period(environment)
     try:
-        from keda_py.serve import otel  # noqa: PLC0415  15 MiB that nobody needs who has no collector
+        from keda_py.serve import otel  # noqa: PLC0415  10 to 17 MiB that nobody needs who has no collector
 
         sender = otel.Sender(grpc=grpc)
     except ModuleNotFoundError as error:
