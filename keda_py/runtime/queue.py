@@ -6,7 +6,8 @@ The algorithm is that of client-go's util/workqueue. A key is in at most one pla
 - `out`: a worker has it;
 - `dirty`: it was added again while out, and becomes ready when the worker is done.
 
-What passes through is counted on the way, for `/metrics`.
+What passes through is counted on the way, for `/metrics`. That is timed by the machine's clock: the loop's own stands
+still while a worker holds it.
 
 Each key has at most one timer, for "again in N seconds"; a later answer replaces an earlier one. Failures come back
 with exponential back-off; this is the only retry there is for our own calls to Kubernetes.
@@ -18,6 +19,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import Final, Generic, TypeVar
 
 from keda_py.runtime.meter import Histogram
@@ -57,7 +59,7 @@ class WorkQueue(Generic[K]):
         self.passage = Passage()
         self.workers = 0
         """How many there are at the moment, whether they have something to do or not."""
-        # Each with the loop's time since when.
+        # Each with the time since when.
         self._ready: dict[K, float] = {}
         self._out: dict[K, float] = {}
         self._dirty: set[K] = set()
@@ -72,7 +74,7 @@ class WorkQueue(Generic[K]):
     @property
     def out(self) -> list[float]:
         """For how many seconds each of the keys has been out that workers have."""
-        now = asyncio.get_running_loop().time()
+        now = perf_counter()
         return [now - since for since in self._out.values()]
 
     def add(self, key: K) -> None:
@@ -81,7 +83,7 @@ class WorkQueue(Generic[K]):
             self._dirty.add(key)
         elif key not in self._ready:
             self.passage.adds += 1
-            self._ready[key] = asyncio.get_running_loop().time()
+            self._ready[key] = perf_counter()
             self._order.append(key)
             self._wake_one()
 
@@ -123,7 +125,7 @@ class WorkQueue(Generic[K]):
                     self._wake_one()
                 raise
         key = self._order.popleft()
-        now = asyncio.get_running_loop().time()
+        now = perf_counter()
         self.passage.waited.observe(now - self._ready.pop(key))
         self._out[key] = now
         return key
@@ -131,7 +133,7 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """Give a key back; if it was added meanwhile it is ready again."""
         if (since := self._out.pop(key, None)) is not None:
-            seconds = asyncio.get_running_loop().time() - since
+            seconds = perf_counter() - since
             self.passage.worked.observe(seconds)
             self.passage.passes.observe(seconds)
         if key in self._dirty:

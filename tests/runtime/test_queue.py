@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from time import sleep
 
 import pytest
 
@@ -136,8 +137,12 @@ async def test_nothing_is_lost_and_nothing_runs_twice_at_once() -> None:
 
 async def test_what_passes_through_is_counted() -> None:
     keys = queue()
+    out: list[int] = []
 
     async def reconcile(key: str) -> float | None:
+        # By the machine's clock, which a loop in fast-forward does not set.
+        sleep(0.02)
+        out.append(len([seconds for seconds in keys.out if seconds >= 0.02]))
         await asyncio.sleep(2)
         if key == "bad":
             raise ValueError
@@ -146,15 +151,15 @@ async def test_what_passes_through_is_counted() -> None:
     for key in ("bad", "again", "once", "once"):
         keys.add(key)
     worker = asyncio.create_task(work(keys, reconcile, on_error=lambda *_: None))
-    await asyncio.sleep(3)
-    assert (keys.workers, keys.out, len(keys)) == (1, [pytest.approx(1.0)], 2)
-    await asyncio.sleep(2)
+    await asyncio.sleep(5)
     passage = keys.passage
-    assert (passage.adds, passage.retries) == (4, 1)
+    # The one that failed was added once more.
+    assert (passage.adds, passage.retries, len(keys), keys.workers) == (4, 1, 1, 1)
     assert passage.results == {"error": 1, "requeue_after": 1}
-    assert (sum(passage.waited.counts), passage.waited.total) == (3, pytest.approx(6.0, abs=0.3))
-    assert (sum(passage.worked.counts), passage.worked.total) == (2, pytest.approx(4.0))
-    assert passage.passes.total == passage.worked.total
+    assert (sum(passage.waited.counts), sum(passage.worked.counts), sum(passage.passes.counts)) == (3, 2, 2)
+    assert passage.waited.total >= 0.06
+    assert passage.worked.total == passage.passes.total >= 0.04
+    assert out == [1, 1, 1]
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
     assert (keys.workers, keys.out) == (0, [])
