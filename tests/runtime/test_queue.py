@@ -141,7 +141,7 @@ async def test_what_passes_through_is_counted() -> None:
 
     async def reconcile(key: str) -> float | None:
         # By the machine's clock, which a loop in fast-forward does not set.
-        sleep(0.02)
+        sleep(0.02)  # noqa: ASYNC251
         out.append(len([seconds for seconds in keys.out if seconds >= 0.02]))
         await asyncio.sleep(2)
         if key == "bad":

@@ -184,11 +184,12 @@ async def _worked(cluster: Tried, full: Server, empty: Server, broken: Server) -
         _scaled("ScaledObject", "ignoring", empty),
         _scaled("ScaledObject", "heeding", empty, ignoreNullValues="false"),
         _scaled("ScaledJob", "job", full, query="sum(up)"),
+        _scaled("ScaledJob", "lost", broken, query="sum(up)"),
     )
     wrong = _scaled("ScaledObject", "x" * 70, full)
     wrong["metadata"]["namespace"] = NAMESPACE
     await cluster.daemon._admission.review(Asked("ScaledObject", NAMESPACE, wrong))
-    await cluster.until(lambda: len(cluster.daemon.live) == 4 and len(cluster.daemon.live_jobs) == 1)
+    await cluster.until(lambda: len(cluster.daemon.live) == 4 and len(cluster.daemon.live_jobs) == 2)
     at_work = [*cluster.daemon.live.values(), *cluster.daemon.live_jobs.values()]
     await cluster.until(lambda: all(one.outcome for live in at_work for one in live.working()))
     await cluster.until(lambda: all(cluster.ready(name)[0] for name in ("full", "broken", "ignoring", "heeding")))
@@ -228,18 +229,36 @@ async def test_each_metric_of_keda_is_there_and_goes_with_its_object(monkeypatch
 
                 cluster.delete("keda.sh/v1alpha1", "ScaledObject", "broken")
                 cluster.delete("keda.sh/v1alpha1", "ScaledJob", "job")
-                await cluster.until(lambda: len(cluster.daemon.live) == 3 and not cluster.daemon.live_jobs)
+                await cluster.until(lambda: len(cluster.daemon.live) == 3 and len(cluster.daemon.live_jobs) == 1)
                 samples = await _scraped(cluster)
                 assert [name for name, series in samples.items() if _named(series, "broken")] == []
                 assert [name for name, series in samples.items() if _named(series, "job")] == []
                 assert _named(samples["keda_scaler_http_requests_total"], "full")
+                await _renamed(cluster, full)
                 exports = len(collector.requests)
                 await cluster.until(lambda: len(collector.requests) >= exports + 2)
                 assert "broken" not in str(collector.requests[-1])
                 assert "full" in str(collector.requests[-1])
 
 
+async def _renamed(cluster: Tried, full: Server) -> None:
+    """Put a trigger in the place of another, whose series go."""
+    edited = _scaled("ScaledObject", "full", full)
+    edited["spec"]["triggers"][0]["name"] = "invoices"
+    cluster.apply(edited)
+    (live,) = [live for (_, name), live in cluster.daemon.live.items() if name == "full"]
+    await cluster.until(lambda: [one.scaler_name for one in live.working() if one.outcome] == ["invoices"])
+    for samples in (await _scraped(cluster)).values():
+        of_full = [
+            labels for labels in samples if "full" in (labels.get("scaledObject"), labels.get("scaled_resource"))
+        ]
+        assert "orders" not in {labels.get("trigger_name") or labels.get("scaler") for labels in of_full}
+
+
 def _counted(samples: Samples) -> None:
+    objects = {one["scaledObject"] for one in samples["keda_scaled_object_errors_total"]}
+    assert objects == {"full", "broken", "ignoring", "heeding"}
+    assert {one["scaledJob"] for one in samples["keda_scaled_job_errors_total"]} == {"job", "lost"}
     kinds = {(one["type"], one["namespace"]) for one in samples["keda_resource_registered_total"]}
     usual = {"scaled_object", "scaled_job", "trigger_authentication", "cluster_trigger_authentication"}
     assert kinds == {(kind, NAMESPACE) for kind in usual}
