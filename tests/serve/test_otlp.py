@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from keda_py.runtime.meter import Histogram
 from keda_py.serve import otlp
 from keda_py.serve.family import counter, gauge, histogram
+from keda_py.serve.otel import POINTS
 from keda_py.serve.otlp import Exporter, ExportError
 from tests.servers import free_port
 
@@ -132,6 +133,30 @@ async def test_over_grpc(environment: pytest.MonkeyPatch) -> None:
             await until(lambda: collector.requests)
     seen(collector.metrics())
     assert (collector.service(), collector.headers["x-tenant"]) == ("scaling", "shop")
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_what_is_much_is_sent_in_parts(environment: pytest.MonkeyPatch, protocol: str) -> None:
+    objects = [f"so{number}" for number in range(POINTS + 10)]
+    names = ("namespace", "scaledObject")
+
+    def many() -> Iterator[Metric]:
+        yield gauge("keda_scaled_object_paused", "", names, [(("ns", name), 1.0) for name in objects])
+        yield counter("keda_scaled_object_errors", "", names, [(("ns", name), 2.0) for name in objects[:5]])
+
+    with collecting_over_grpc() as over_grpc:
+        async with collecting() as over_http:
+            collector = over_grpc if protocol == "grpc" else over_http
+            environment.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+            environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+            task = asyncio.create_task(otlp.connect(os.environ).run(many, Clock()))
+            await until(lambda: len(collector.requests) >= 2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    first, second = ([*part.resource_metrics[0].scope_metrics[0].metrics] for part in collector.requests[:2])
+    told = [attributes(point)["scaledObject"] for metric in first + second for point in points(metric)]
+    assert sorted(told) == sorted(objects + objects[:5])
+    assert sum(len(points(metric)) for metric in first) == POINTS
 
 
 async def test_a_collector_that_refuses_is_told_of_once_and_when_it_takes_metrics_again(
