@@ -17,6 +17,7 @@ from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
 from keda_py.engine.elsewhere import Opener
+from keda_py.engine.event_source import EventSource
 from keda_py.engine.event_sources import CLOUD_EVENT_SOURCES, CLUSTER_CLOUD_EVENT_SOURCES, EventSources
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.job import JOBS, PODS, Jobs, trim_job, trim_pod
@@ -45,9 +46,12 @@ from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Reflector, Store
 from keda_py.naming import Label
 from keda_py.runtime.clock import Now, wall_clock
+from keda_py.runtime.meter import Meter
 from keda_py.runtime.queue import WorkQueue
 from keda_py.runtime.source import Sources
 from keda_py.scaler import Platform
+from keda_py.serve.machinery import Machinery
+from keda_py.serve.otlp import Exporter
 from keda_py.serve.server import Servers
 from keda_py.serve.telemetry import Telemetry
 from keda_py.settings import Settings
@@ -66,12 +70,15 @@ class Daemon:
         *,
         now: Now = wall_clock,
         chance: random.Random | None = None,
+        exporter: Exporter | None = None,
     ) -> None:
-        """`now` and `chance`: time and randomness, for who wants to hold them in hand."""
+        """`now`, `chance`: time and randomness, for who wants to hold them in hand. `exporter`: what sends metrics."""
         self.live: dict[Key, Live] = {}
         """The ScaledObjects at work."""
         self.live_jobs: dict[Key, Live] = {}
         """The ScaledJobs at work."""
+        self.event_sources: dict[Key, EventSource] = {}
+        """The CloudEventSources at work."""
         self.listed = asyncio.Event()
         """Set once all that is watched has been read for the first time."""
         self._settings = settings
@@ -79,6 +86,8 @@ class Daemon:
         self._client = client
         self._now = now
         self._chance = chance or random.SystemRandom()
+        self._exporter = exporter
+        self._meter = Meter(by_trigger=settings.telemetry_by_trigger)
         self._queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._job_queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._authentication_queue: WorkQueue[AuthenticationKey] = WorkQueue(chance=self._chance)
@@ -110,6 +119,9 @@ class Daemon:
             leadership=settings.leadership,
             changed=lambda _: self._term_over.set(),
         )
+        self._admission = self._admitting()
+        self.telemetry = self._telling()
+        """What `/metrics` shows."""
 
     @property
     def acts(self) -> bool:
@@ -127,7 +139,7 @@ class Daemon:
         event_resolver = self._resolver(targets, self._event_queue, stores)
         events = self._event_sources(event_resolver, platform)
         async with (
-            Sources(platform, chance=self._chance) as sources,
+            Sources(platform, chance=self._chance, meter=self._meter) as sources,
             stores,
             resolver,
             job_resolver,
@@ -144,7 +156,7 @@ class Daemon:
                 self._authentication_users(),
             ]
             try:
-                async with asyncio.TaskGroup() as parts, self._servers(events).serving(parts):
+                async with asyncio.TaskGroup() as parts, self._servers().serving(parts):
                     await self._work(controllers, parts)
             finally:
                 # Whoever asks a source that is closed waits for nothing.
@@ -158,6 +170,8 @@ class Daemon:
         apart = [*self._job_reflectors, *self._event_reflectors, *self._limit_reflectors]
         for reflector in [*self._reflectors, *apart]:
             parts.create_task(reflector.run(), name="watch")
+        if self._exporter is not None:
+            parts.create_task(self._exporter.run(self.telemetry.collect, self._now), name="export")
         # Nothing is decided on half a picture.
         for reflector in self._reflectors:
             await reflector.listed.wait()
@@ -250,6 +264,7 @@ class Daemon:
         sources = EventSources(
             self._client,
             self._event_stores,
+            self.event_sources,
             authentications=self._authentications,
             sinks=self._registry.sinks,
             resolver=resolver,
@@ -274,6 +289,7 @@ class Daemon:
             min_tls=settings.http_tls.minimum,
             ciphers=settings.http_tls.ciphers,
             keep_alive=settings.http_keep_alive,
+            requested=self._meter.note,
         )
 
     def _elsewhere(self, platform: Platform) -> Stores:
@@ -332,7 +348,7 @@ class Daemon:
             field_selector=field_selector,
         )
 
-    def _admission(self) -> Admission:
+    def _admitting(self) -> Admission:
         namespaces = self._settings.watch_namespaces
         watched = Watched(
             self._stores,
@@ -347,23 +363,38 @@ class Daemon:
     def _is_listed(self) -> bool:
         return all(reflector.listed.is_set() for reflector in self._reflectors)
 
-    def _servers(self, events: EventSources) -> Servers:
-        settings = self._settings
-        admission = self._admission()
+    def _telling(self) -> Telemetry:
+        leadership = self._settings.leadership
+        return Telemetry(
+            {"scaledobject": self.live, "scaledjob": self.live_jobs},
+            resources={
+                "trigger_authentication": self._stores[TRIGGER_AUTHENTICATIONS],
+                "cluster_trigger_authentication": self._stores[CLUSTER_TRIGGER_AUTHENTICATIONS],
+            },
+            meter=self._meter,
+            machinery=Machinery(
+                {
+                    "scaledobject": self._queue,
+                    "scaledjob": self._job_queue,
+                    "triggerauthentication": self._authentication_queue,
+                    "cloudeventsource": self._event_queue,
+                },
+                self._client,
+                lease=leadership.name if leadership.elect else None,
+                leads=lambda: self.acts,
+            ),
+            admission=self._admission.counts,
+            events=self.event_sources,
+        )
+
+    def _servers(self) -> Servers:
         return Servers(
-            settings,
+            self._settings,
             self._client,
             now=self._now,
             reflector=self._reflector,
-            telemetry=Telemetry(
-                {"scaledobject": self.live, "scaledjob": self.live_jobs},
-                lease=settings.leadership.name if settings.leadership.elect else None,
-                leads=lambda: self.acts,
-                queued={"scaledobject": self._queue, "scaledjob": self._job_queue},
-                admission=admission.counts,
-                events=events.at_work,
-            ),
+            telemetry=self.telemetry,
             read=partial(read_metric, self.live),
-            review=admission.review,
+            review=self._admission.review,
             listed=self._is_listed,
         )

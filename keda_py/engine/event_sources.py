@@ -48,6 +48,7 @@ class EventSources:
         self,
         client: Client,
         stores: Mapping[Resource, Store],
+        at_work: dict[Key, EventSource],
         *,
         authentications: Mapping[str, Store],
         sinks: SinkRegistry,
@@ -58,7 +59,10 @@ class EventSources:
         acts: Callable[[], bool],
         chance: random.Random,
     ) -> None:
-        """`stores`: the watched sources. `place`: how the cluster is called, and the daemon's namespace."""
+        """`stores`: the watched sources. `at_work`: where those are kept that hear of events.
+
+        `place`: how the cluster is called, and the daemon's namespace.
+        """
         self._client = client
         self._stores = stores
         self._sinks = sinks
@@ -68,7 +72,8 @@ class EventSources:
         self._place = place
         self._acts = acts
         self._chance = chance
-        self._working: dict[Key, tuple[EventSource, asyncio.Task[None]]] = {}
+        self._at_work = at_work
+        self._sending: dict[Key, asyncio.Task[None]] = {}
         self._made_of: dict[Key, tuple[CloudEventSourceSpec, Described] | str] = {}
         """What each was made to work by, or why it could not be."""
         self._tasks = asyncio.TaskGroup()
@@ -82,7 +87,7 @@ class EventSources:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        for key in list(self._working):
+        for key in list(self._at_work):
             self._forget(key)
         await self._tasks.__aexit__(None, None, None)
 
@@ -91,17 +96,13 @@ class EventSources:
         for store in self._stores.values():
             yield from store.keys()
 
-    def at_work(self) -> Iterator[tuple[Key, EventSource]]:
-        """Yield the sources at work."""
-        return ((key, source) for key, (source, _) in self._working.items())
-
     def hear(self, regarding: dict[str, Any], reason: str, note: str) -> None:
         """Take in an event, for every source that wants it: those of its object's namespace and of the cluster."""
         event_type = cloud_event.TYPES.get(reason)
         if event_type is None:
             return
         namespace = regarding["metadata"].get("namespace", "")
-        for key, source in self.at_work():
+        for key, source in self._at_work.items():
             if source.spec is None or key[0] not in ("", namespace):
                 continue
             if cloud_event.wanted(source.spec.event_subscription, event_type):
@@ -128,7 +129,7 @@ class EventSources:
         if self._made_of.get(key) == made_of:
             return
         self._made_of[key] = made_of
-        source = self._working[key][0] if key in self._working else self._started(key)
+        source = self._at_work.get(key) or self._started(key)
         if isinstance(made_of, str):
             source.use(None, made_of)
             return
@@ -149,8 +150,8 @@ class EventSources:
         found = self._found(key)
         if found is not None and "deletionTimestamp" in found["metadata"]:
             await release(self._client, _resource(key), found)
-        elif found is not None and key in self._working:
-            await self._report(key, found, self._working[key][0])
+        elif found is not None:
+            await self._report(key, found, self._at_work[key])
 
     def _read(self, key: Key, found: dict[str, Any]) -> tuple[CloudEventSourceSpec, Described] | str:
         try:
@@ -163,7 +164,8 @@ class EventSources:
 
     def _started(self, key: Key) -> EventSource:
         source = EventSource(chance=self._chance, turned=lambda: self._queue.add(key))
-        self._working[key] = source, self._tasks.create_task(source.run(), name="sink")
+        self._at_work[key] = source
+        self._sending[key] = self._tasks.create_task(source.run(), name="sink")
         return source
 
     def _sink(self, source: EventSource, described: Described) -> EventSink:
@@ -199,9 +201,8 @@ class EventSources:
     def _forget(self, key: Key) -> None:
         self._resolver.forget(key)
         self._made_of.pop(key, None)
-        if key in self._working:
-            _, task = self._working.pop(key)
-            task.cancel()
+        if self._at_work.pop(key, None) is not None:
+            self._sending.pop(key).cancel()
 
     def _found(self, key: Key) -> dict[str, Any] | None:
         return self._stores[_resource(key)].get(key)
@@ -209,7 +210,7 @@ class EventSources:
     def _authentication_changed(self, _: Key, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         if old is not None and new is not None and old["spec"] == new["spec"]:
             return
-        for key, source in self.at_work():
+        for key, source in self._at_work.items():
             if source.spec is not None and source.spec.authentication_ref is not None:
                 self._queue.add(key)
 

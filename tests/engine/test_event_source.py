@@ -89,13 +89,7 @@ class Told(World):
 
     def samples(self) -> dict[tuple[str, ...], float]:
         """Return what /metrics says of CloudEvents."""
-        seen = Telemetry(
-            {"scaledobject": {}, "scaledjob": {}},
-            lease=None,
-            leads=lambda: True,
-            queued={},
-            events=self.events.at_work,
-        )
+        seen = Telemetry({"scaledobject": {}, "scaledjob": {}}, events=self.daemon.event_sources)
         return {
             (sample.name.removeprefix("keda_"), *sample.labels.values()): sample.value
             for family in seen.collect()
@@ -331,7 +325,7 @@ async def test_credentials_are_waited_for_followed_and_never_shown(of_cluster: b
             assert world.receivers.keys[-1] == f"{CANARY}-2"
             assert f"{CANARY}-1" in world.receivers.keys
             shown = f"{world.do('GET', path)} {world.told()} {world.receivers.got} {vars(world.events)}"
-            for _, source in world.events.at_work():
+            for source in world.daemon.event_sources.values():
                 shown += f"{vars(source)} {source._sink!r} {source._sink.to!r}"
     assert CANARY not in shown
     assert CANARY not in str(logs)
