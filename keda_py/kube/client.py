@@ -6,7 +6,7 @@ back (429 and 503 with Retry-After) is asked again then, if the deadline allows 
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ from keda_py.kube.transport import Response, Transport
 from keda_py.naming import FIELD_MANAGER
 
 SECONDS: Final = 10.0
-PAGE: Final = 500
+PAGE: Final = 100
+"""A page is in memory whole, with all that nobody needs of it."""
 _JSON: Final = "application/json"
 _MERGE: Final = "application/merge-patch+json"
 _RETRIED: Final = frozenset({429, 503})
@@ -52,6 +53,9 @@ class Unreachable(ApiError):
 
 Listing = tuple[list[dict[str, Any]], str]
 """Objects, and the resource version to watch from."""
+
+Trim = Callable[[dict[str, Any]], dict[str, Any]]
+"""Returns what is kept of an object."""
 
 _KINDS: Final[dict[int, type[ApiError]]] = {404: NotFound, 409: Conflict, 410: Gone}
 
@@ -127,24 +131,30 @@ class Client:
         """Return one object."""
         return await self.call("GET", resource.path(namespace, name))
 
-    async def _pages(self, resource: Resource, namespace: str, selectors: Mapping[str, str]) -> Listing:
+    async def _pages(self, resource: Resource, namespace: str, selectors: Mapping[str, str], trim: Trim) -> Listing:
         items: list[dict[str, Any]] = []
         params = {"limit": str(PAGE), **selectors}
         while True:
             page = await self.call("GET", resource.path(namespace), params=params, seconds=3 * SECONDS)
-            items += page.get("items") or []
+            items += map(trim, page.get("items") or [])
             if not (following := page["metadata"].get("continue")):
                 return items, page["metadata"]["resourceVersion"]
             params["continue"] = following
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        trim: Trim = dict,
     ) -> Listing:
-        """Return all objects, read in pages, and the resource version to watch from."""
+        """Return all objects, read in pages and trimmed as they come, and the resource version to watch from."""
         selectors = selecting(label_selector, field_selector)
         for attempt in range(_LIST_RESTARTS):
             try:
-                return await self._pages(resource, namespace, selectors)
+                return await self._pages(resource, namespace, selectors, trim)
             except Gone:
                 # The pages' snapshot was compacted away under way.
                 if attempt == _LIST_RESTARTS - 1:
