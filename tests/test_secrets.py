@@ -26,7 +26,6 @@ from keda_py import log
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.engine.registry import Registry
 from keda_py.parameter import Origin, declared_parameters
-from keda_py.serve.telemetry import Telemetry
 from keda_py.settings import Settings
 from tests.brokers.certificate import Authority
 from tests.pages import NAMESPACE, Tried, deployment, trying
@@ -394,14 +393,8 @@ async def answers(cluster: Tried) -> AsyncIterator[tuple[str, str]]:
 
 
 def metrics(cluster: Tried) -> str:
-    seen = Telemetry(
-        {"scaledobject": cluster.daemon.live, "scaledjob": cluster.daemon.live_jobs},
-        lease=None,
-        leads=lambda: True,
-        queued={},
-    )
     registry = prometheus_client.CollectorRegistry()
-    registry.register(seen)
+    registry.register(cluster.daemon.telemetry)
     return prometheus_client.generate_latest(registry).decode()
 
 

@@ -6,6 +6,7 @@ back (429 and 503 with Retry-After) is asked again then, if the deadline allows 
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -90,8 +91,12 @@ class Resource:
 class Client:
     """The API server's calls that we use."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, host: str = "") -> None:
+        """`host`: whom `transport` leads to, for `/metrics`."""
         self.transport = transport
+        self.host = host
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """How many were sent: by the status of the answer, ``<error>`` for none, and by method."""
 
     async def call(
         self,
@@ -118,8 +123,10 @@ class Client:
                     seconds=max(0.1, until - loop.time()),
                 )
             except (OSError, TimeoutError) as error:
+                self.requests["<error>", method] += 1
                 reason = str(error) or type(error).__name__
                 raise Unreachable(0, "Unreachable", f"the API server did not answer: {reason}") from error
+            self.requests[str(answer.status), method] += 1
             pause = answer.retry_after
             # A refusal with Retry-After was not carried out, so that even a create may be sent again.
             if answer.status in _RETRIED and pause is not None and loop.time() + pause < until:

@@ -201,6 +201,7 @@ class Reflector:
         path = self._resource.path(self._namespace)
         try:
             async with self._client.transport.stream(path, params=params, silence=SILENCE_SECONDS) as (answer, lines):
+                self._client.requests[str(answer.status), "GET"] += 1
                 if answer.status != 200:  # noqa: PLR2004  HTTP's own number
                     decoded(answer)
                 self.blind = None

@@ -8,7 +8,6 @@ from keda_py_scalers.kubernetes_workload import KubernetesWorkloadScaler
 
 from keda_py.engine.metrics import MetricUnavailableError, read_metric
 from keda_py.scaler import ExternalSpec, Metadata, MetricSpec, Reading, Scaler, ScalerError, Target, param
-from keda_py.serve.telemetry import Telemetry
 from tests.engine.world import SPACE, Embedded
 
 pytestmark = pytest.mark.looptime
@@ -286,12 +285,9 @@ async def test_prometheus_is_told_of_it(values: dict[str, float | Exception]) ->
     made = world("a + b")
     async with made.running():
         await asyncio.sleep(30)
-        telemetry = Telemetry(
-            {"scaledobject": made.daemon.live, "scaledjob": {}}, lease=None, leads=lambda: True, queued={}
-        )
         found = {
             (family.name, sample.labels["metric"]): sample.value
-            for family in telemetry.collect()
+            for family in made.daemon.telemetry.collect()
             for sample in family.samples
             if sample.labels.get("scaler") == COMPOSITE
         }
