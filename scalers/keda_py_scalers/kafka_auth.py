@@ -140,7 +140,14 @@ async def _credentials(
             # Only few clusters want such tokens, and an HTTP client is large.
             from keda_py_scalers.kafka_token import tokens_of  # noqa: PLC0415
 
-            async with tokens_of(endpoint, platform, trigger) as token:
+            async with tokens_of(
+                platform,
+                trigger,
+                url=endpoint.url,
+                client=endpoint.client,
+                secret=endpoint.secret,
+                scopes=endpoint.scopes,
+            ) as token:
                 provider = _provider(token, dict(endpoint.extensions))
                 yield open_wire, {"sasl_oauth_token_provider": provider}
 
