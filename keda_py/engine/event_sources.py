@@ -30,6 +30,7 @@ from keda_py.kube.reflector import Store
 from keda_py.naming import Condition as Type
 from keda_py.naming import Reason
 from keda_py.runtime.queue import WorkQueue
+from keda_py.runtime.source import as_scaler_error
 from keda_py.scaler import Platform, ScalerError
 
 Key = tuple[str, str]
@@ -139,8 +140,8 @@ class EventSources:
             return
         try:
             source.use(self._sink(source, described))
-        except ScalerError as error:
-            source.use(None, str(error))
+        except Exception as error:  # noqa: BLE001  whatever a sink does is this source's failure alone
+            source.use(None, str(as_scaler_error(error)))
 
     async def reconcile(self, key: Key) -> None:
         """Have a source work as its manifest says, and its status say how it fares; or let it go."""

@@ -46,6 +46,8 @@ class Receivers:
         class Sink(EventSink):
             def __init__(self, to: Destination) -> None:
                 super().__init__(to)
+                if to.address == CANARY:
+                    raise ValueError(CANARY)
                 if "://" not in to.address:
                     raise ScalerError("destination: expected http:// and a host")
                 receivers.opened[to.address] += 1
@@ -268,7 +270,10 @@ async def test_what_waits_is_bounded_and_what_is_dropped_is_counted() -> None:
 
 async def test_an_edit_goes_to_the_new_place_and_closes_the_old_one() -> None:
     async with Told().running() as world:
-        path = world.source("s", "nonsense")
+        path = world.source("s", CANARY)
+        await asyncio.sleep(1)
+        assert world.active(path)[2].startswith("events are not sent: unexpected ValueError")
+        world.source("s", "nonsense")
         await asyncio.sleep(1)
         assert world.active(path)[2] == "events are not sent: destination: expected http:// and a host"
         world.make("ScaledObject")
