@@ -18,7 +18,8 @@ from keda_py.naming import MANAGED_BY
 
 log = structlog.get_logger("event")
 
-EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
+EVENTS: Final = Resource("", "v1", "events", "Event")
+"""The older face of events: in the newer one they have no lastTimestamp, by which kubectl sorts them."""
 WAITING: Final = 1000
 REMEMBERED: Final = 4096
 AGAIN_SECONDS: Final = 300.0
@@ -81,15 +82,21 @@ class Recorder:
             "uid": metadata["uid"],
         }
         name = f"{metadata['name'][:200]}.{self._chance.getrandbits(64):016x}"
+        now = self._now().astimezone(UTC)
+        seconds = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "metadata": {"namespace": subject["namespace"] or OF_THE_CLUSTER, "name": name},
-            "eventTime": self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "firstTimestamp": seconds,
+            "lastTimestamp": seconds,
+            "count": 1,
             "type": kind,
             "reason": reason,
             "action": reason,
-            "note": note[:LONGEST_NOTE],
-            "regarding": subject,
-            "reportingController": MANAGED_BY,
+            "message": note[:LONGEST_NOTE],
+            "involvedObject": subject,
+            "source": {"component": MANAGED_BY},
+            "reportingComponent": MANAGED_BY,
             "reportingInstance": self._instance,
         }
 

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.looptime
 SO = "/apis/keda.sh/v1alpha1/namespaces/ns/scaledobjects"
 DEPLOYMENT = "/apis/apps/v1/namespaces/ns/deployments"
 HPA = "/apis/autoscaling/v2/namespaces/ns/horizontalpodautoscalers"
-EVENTS = "/apis/events.k8s.io/v1/namespaces/ns/events"
+EVENTS = "/api/v1/namespaces/ns/events"
 NIGHT = datetime(2026, 1, 5, 7, 59, tzinfo=UTC)
 
 
