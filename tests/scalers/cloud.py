@@ -73,23 +73,23 @@ class Cloud:
 
 
 @asynccontextmanager
-async def standing(answer: Answer, folder: Path, *, tls: bool = True) -> AsyncIterator[Cloud]:
-    """Run a server within the block; leaving it closes every connection."""
+async def standing(answer: Answer, folder: Path, *, tls: bool = True, host: str = "localhost") -> AsyncIterator[Cloud]:
+    """Run a server within the block; leaving it closes every connection. `host`: how it is called."""
     cloud = Cloud(answer)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", cloud.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_tls(cloud, folder) if tls else None).start()
-    cloud.url = f"{'https' if tls else 'http'}://localhost:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_tls(cloud, folder, host) if tls else None).start()
+    cloud.url = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}"
     try:
         yield cloud
     finally:
         await runner.cleanup()
 
 
-def _tls(cloud: Cloud, folder: Path) -> ssl.SSLContext:
-    own = renewed(None, ["localhost"], datetime.now(UTC))
+def _tls(cloud: Cloud, folder: Path, host: str) -> ssl.SSLContext:
+    own = renewed(None, [host], datetime.now(UTC))
     assert own is not None
     cloud.authority = folder / "authority.crt"
     cloud.authority.write_bytes(own.authority)
