@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from aiohttp import web
 
-from keda_py.scaler import Platform
+from keda_py.scaler import Platform, ScalerError
 from keda_py.secret_store import SecretStore
 from keda_py.serve.certificate import renewed
 from keda_py.testing import FakeKubernetes
@@ -108,6 +109,20 @@ async def opened(store: SecretStore[Any]) -> AsyncIterator[SecretStore[Any]]:
         yield store
     finally:
         await store.close()
+
+
+async def read(store: SecretStore[Any]) -> dict[str, str]:
+    """Return what a store says, and close it."""
+    async with opened(store) as one:
+        return dict((await one.read()).parameters)
+
+
+async def failure(store: SecretStore[Any]) -> ScalerError:
+    """Return why a store cannot be read; no secret is in it, nor in how the store describes itself."""
+    with pytest.raises(ScalerError) as raised:
+        await read(store)
+    assert CANARY not in f"{raised.value}{raised.value!r}{store!r}{store.access!r}{raised.value.__cause__}"
+    return raised.value
 
 
 def said(body: Any, status: int = 200, **headers: str) -> Answer:
