@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from typing import Final
@@ -15,7 +16,9 @@ from keda_py.engine.cluster import SCALED_OBJECTS
 from keda_py.engine.registry import Registry, RegistryError
 from keda_py.kube.client import ApiError, Client
 from keda_py.kube.transport import ConfigError, connect
+from keda_py.serve import otlp
 from keda_py.serve.listen import ListenError
+from keda_py.serve.otlp import ExportError
 from keda_py.settings import Settings
 
 log = structlog.get_logger("daemon")
@@ -33,7 +36,7 @@ def run(settings: Settings, *, unused_flags: tuple[str, ...] = ()) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(settings))
-    except* (ConfigError, RegistryError, ListenError) as errors:
+    except* (ConfigError, ExportError, RegistryError, ListenError) as errors:
         print(f"keda-py: {_first(errors)}", file=sys.stderr)  # noqa: T201  one clear line for a person
         code = UNUSABLE
     return code
@@ -45,11 +48,12 @@ def _first(error: BaseException) -> BaseException:
 
 async def _until_stopped(settings: Settings) -> None:
     registry = Registry.installed()
+    exporter = otlp.connect(os.environ) if settings.opentelemetry else None
     transport = await connect(settings.kubeconfig)
     try:
-        client = Client(transport)
+        client = Client(transport, host=transport.host)
         await _reach(client)
-        daemon = Daemon(settings, registry, client)
+        daemon = Daemon(settings, registry, client, exporter=exporter)
         running = asyncio.create_task(daemon.run())
         sparing = asyncio.create_task(_spare_the_collector(daemon.listed))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,8 +19,6 @@ _TLS_VERSIONS: Final = click.Choice(["TLS10", "TLS11", "TLS12", "TLS13"])
 IGNORED: Final = (
     "cache-miss-to-direct-client",
     "disable-compression",
-    "enable-high-cardinality-metrics-labels",
-    "enable-opentelemetry-metrics",
     "http-idle-conn-timeout",
     "http-max-idle-conns",
     "http-max-idle-conns-per-host",
@@ -162,6 +160,16 @@ _FLAGS: Final[list[Decorator]] = [
     ),
     _flag("metrics-bind-address", ":8080", "Where /metrics is served; 0: off.", type=AddressType()),
     _switch("enable-prometheus-metrics", "Serve /metrics.", default=True),
+    _switch(
+        "enable-opentelemetry-metrics",
+        "Send metrics to an OpenTelemetry collector: that of OTEL_EXPORTER_OTLP_ENDPOINT.",
+        default=False,
+    ),
+    _switch(
+        "enable-high-cardinality-metrics-labels",
+        "Tell for each trigger, not only for each type, how long HTTP requests of scalers take.",
+        default=False,
+    ),
     _flag("health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0: off.", type=AddressType()),
     _flag("cert-dir", "/certs", "Folder with tls.crt, tls.key and ca.crt for external metrics and webhook."),
     _switch(
@@ -277,6 +285,8 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         external_metrics=given["secure_bind_address"],
         webhook=given["webhook_bind_address"],
         telemetry=given["metrics_bind_address"] if given["enable_prometheus_metrics"] else None,
+        telemetry_by_trigger=given["enable_high_cardinality_metrics_labels"],
+        opentelemetry=given["enable_opentelemetry_metrics"],
         health=given["health_probe_bind_address"],
         http_timeout=timedelta(milliseconds=given["http_timeout"]),
         http_tls=http_tls,

@@ -42,9 +42,12 @@ from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Reflector, Store
 from keda_py.naming import Label
 from keda_py.runtime.clock import Now, wall_clock
+from keda_py.runtime.meter import Meter
 from keda_py.runtime.queue import WorkQueue
 from keda_py.runtime.source import Sources
 from keda_py.scaler import Platform
+from keda_py.serve.machinery import Machinery
+from keda_py.serve.otlp import Exporter
 from keda_py.serve.server import Servers
 from keda_py.serve.telemetry import Telemetry
 from keda_py.settings import Settings
@@ -63,8 +66,9 @@ class Daemon:
         *,
         now: Now = wall_clock,
         chance: random.Random | None = None,
+        exporter: Exporter | None = None,
     ) -> None:
-        """`now` and `chance`: time and randomness, for who wants to hold them in hand."""
+        """`now`, `chance`: time and randomness, for who wants to hold them in hand. `exporter`: what sends metrics."""
         self.live: dict[Key, Live] = {}
         """The ScaledObjects at work."""
         self.live_jobs: dict[Key, Live] = {}
@@ -76,6 +80,8 @@ class Daemon:
         self._client = client
         self._now = now
         self._chance = chance or random.SystemRandom()
+        self._exporter = exporter
+        self._meter = Meter(by_trigger=settings.telemetry_by_trigger)
         self._queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._job_queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._authentication_queue: WorkQueue[AuthenticationKey] = WorkQueue(chance=self._chance)
@@ -104,6 +110,9 @@ class Daemon:
             leadership=settings.leadership,
             changed=lambda _: self._term_over.set(),
         )
+        self._admission = self._admitting()
+        self.telemetry = self._telling()
+        """What `/metrics` shows."""
 
     @property
     def acts(self) -> bool:
@@ -118,7 +127,7 @@ class Daemon:
         stores = self._elsewhere(platform)
         resolver = self._resolver(targets, self._queue, stores)
         job_resolver = self._resolver(targets, self._job_queue, stores)
-        async with Sources(platform, chance=self._chance) as sources, stores, resolver, job_resolver:
+        async with Sources(platform, chance=self._chance, meter=self._meter) as sources, stores, resolver, job_resolver:
             builder = Builder(self.live, self._registry, resolver, sources, platform)
             job_builder = Builder(self.live_jobs, self._registry, job_resolver, sources, platform)
             controllers = [
@@ -140,6 +149,8 @@ class Daemon:
         parts.create_task(self._recorder.run(), name="events")
         for reflector in [*self._reflectors, *self._job_reflectors, *self._limit_reflectors]:
             parts.create_task(reflector.run(), name="watch")
+        if self._exporter is not None:
+            parts.create_task(self._exporter.run(self.telemetry.collect, self._now), name="export")
         # Nothing is decided on half a picture.
         for reflector in self._reflectors:
             await reflector.listed.wait()
@@ -223,6 +234,7 @@ class Daemon:
             min_tls=settings.http_tls.minimum,
             ciphers=settings.http_tls.ciphers,
             keep_alive=settings.http_keep_alive,
+            requested=self._meter.note,
         )
 
     def _elsewhere(self, platform: Platform) -> Stores:
@@ -280,7 +292,7 @@ class Daemon:
             field_selector=field_selector,
         )
 
-    def _admission(self) -> Admission:
+    def _admitting(self) -> Admission:
         namespaces = self._settings.watch_namespaces
         watched = Watched(
             self._stores,
@@ -295,22 +307,36 @@ class Daemon:
     def _is_listed(self) -> bool:
         return all(reflector.listed.is_set() for reflector in self._reflectors)
 
+    def _telling(self) -> Telemetry:
+        leadership = self._settings.leadership
+        return Telemetry(
+            {"scaledobject": self.live, "scaledjob": self.live_jobs},
+            resources={
+                "trigger_authentication": self._stores[TRIGGER_AUTHENTICATIONS],
+                "cluster_trigger_authentication": self._stores[CLUSTER_TRIGGER_AUTHENTICATIONS],
+            },
+            meter=self._meter,
+            machinery=Machinery(
+                {
+                    "scaledobject": self._queue,
+                    "scaledjob": self._job_queue,
+                    "triggerauthentication": self._authentication_queue,
+                },
+                self._client,
+                lease=leadership.name if leadership.elect else None,
+                leads=lambda: self.acts,
+            ),
+            admission=self._admission.counts,
+        )
+
     def _servers(self) -> Servers:
-        settings = self._settings
-        admission = self._admission()
         return Servers(
-            settings,
+            self._settings,
             self._client,
             now=self._now,
             reflector=self._reflector,
-            telemetry=Telemetry(
-                {"scaledobject": self.live, "scaledjob": self.live_jobs},
-                lease=settings.leadership.name if settings.leadership.elect else None,
-                leads=lambda: self.acts,
-                queued={"scaledobject": self._queue, "scaledjob": self._job_queue},
-                admission=admission.counts,
-            ),
+            telemetry=self.telemetry,
             read=partial(read_metric, self.live),
-            review=admission.review,
+            review=self._admission.review,
             listed=self._is_listed,
         )

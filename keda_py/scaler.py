@@ -204,6 +204,8 @@ class Platform:
     `now`: the wall clock, aware UTC. `http_timeout`: the deadline of one read unless the trigger sets its own.
     `ca_paths`: files or folders of further trusted certificates. `min_tls`: ``TLS12``-style lowest version.
     `ciphers`: OpenSSL cipher list for TLS 1.2, empty for the default. `keep_alive`: whether connections are reused.
+    `requested`: to be told of each HTTP request that a connection sends, for `/metrics`: the status of its answer, None
+    without one, and after how many seconds that was known.
     """
 
     now: Callable[[], datetime]
@@ -213,6 +215,7 @@ class Platform:
     min_tls: str = "TLS12"
     ciphers: str = ""
     keep_alive: bool = True
+    requested: Callable[[int | None, float], None] = lambda _status, _seconds: None
 
 
 class Source(Protocol):

@@ -85,6 +85,10 @@ class Settings:
     external_metrics: Address | None = Address("", 6443)
     webhook: Address | None = Address("", 9443)
     telemetry: Address | None = Address("", 8080)
+    telemetry_by_trigger: bool = False
+    """Whether how long HTTP requests take is told for each trigger, instead of each type."""
+    opentelemetry: bool = False
+    """Whether metrics are sent to a collector, which the variables of OpenTelemetry name."""
     health: Address | None = Address("", 8081)
     service_tls: Tls = field(default_factory=Tls)
     http_timeout: timedelta = timedelta(milliseconds=3000)

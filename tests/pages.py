@@ -26,6 +26,7 @@ from keda_py.engine.registry import Registry
 from keda_py.kube.client import Client
 from keda_py.runtime.clock import wall_clock
 from keda_py.serve.external_metrics import owner_of
+from keda_py.serve.otlp import Exporter
 from keda_py.settings import Settings
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -158,11 +159,14 @@ def deployment(name: str, **env: str) -> Manifest:
 
 
 @asynccontextmanager
-async def trying(*, processes: bool = False, **settings: Any) -> AsyncIterator[Tried]:
-    """Run an embedded cluster and the daemon within the block; `processes`: what containers say is really run."""
+async def trying(*, processes: bool = False, exporter: Exporter | None = None, **settings: Any) -> AsyncIterator[Tried]:
+    """Run an embedded cluster and the daemon within the block.
+
+    `processes`: what containers say is really run. `exporter`: whom the daemon's metrics go to.
+    """
     cluster = DevCluster(now=wall_clock, chance=random.Random(1), processes=processes, sync_seconds=0.5)
     usual = Settings(external_metrics=None, webhook=None, telemetry=None, health=None, **settings)
-    daemon = Daemon(usual, Registry.installed(), Client(LocalTransport(cluster.api)))
+    daemon = Daemon(usual, Registry.installed(), Client(LocalTransport(cluster.api)), exporter=exporter)
 
     async def metric(namespace: str, name: str, selector: str) -> str:
         try:

@@ -23,6 +23,7 @@ def keda_py(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
 KEDA_FLAGS = [
     "--enable-prometheus-metrics=true",
     "--enable-opentelemetry-metrics=false",
+    "--enable-high-cardinality-metrics-labels=true",
     "--metrics-bind-address=:0",
     "--health-probe-bind-address=:0",
     "--metrics-service-bind-address=:9666",
@@ -125,3 +126,24 @@ def test_an_authority_that_is_none_is_told_before_anything_starts(name: str, tmp
     assert shown.returncode == 2
     assert f"--ca-dir: {folder}/README: no certificate in PEM form; put one there, or remove the file" in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("module", ["opentelemetry", "grpc"])
+def test_a_library_that_is_missing_for_opentelemetry_is_told_before_anything_starts(
+    module: str, tmp_path: Path
+) -> None:
+    code = f"import sys; sys.modules['{module}'] = None; from keda_py.cli import main; main()"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    shown = subprocess.run(
+        [sys.executable, "-c", code, "run", "--enable-opentelemetry-metrics", "--kubeconfig=missing"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
+    )
+    assert shown.returncode == 2
+    said = f"keda-py: --enable-opentelemetry-metrics needs the Python module {module}"
+    assert shown.stderr.startswith(said)
+    assert "install it into the daemon's image (pip install 'keda-py[otlp]')" in shown.stderr
+    assert len(shown.stderr.splitlines()) == 1

@@ -17,6 +17,7 @@ from keda_py.decide.formula.steps import MOST
 from keda_py.dev.options import WARNING
 from keda_py.engine.registry import Registry
 from keda_py.parameter import declared_parameters
+from keda_py.serve.otel import INSTRUMENTS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -66,10 +67,12 @@ def test_every_function_of_a_formula_is_documented() -> None:
 
 def test_every_metric_is_documented() -> None:
     text = (DOCS / "operate.md").read_text()
-    source = (ROOT / "keda_py/serve/telemetry.py").read_text()
-    names = set(re.findall(r'"((?:keda|leader|workqueue)_[a-z_]+)"', source))
-    assert len(names) >= 12
+    sources = [(ROOT / "keda_py/serve" / name).read_text() for name in ("telemetry.py", "machinery.py")]
+    pattern = r'"((?:keda|leader|controller|rest|workqueue)_[a-z_]+)"'
+    names = {name for source in sources for name in re.findall(pattern, source)}
+    assert len(names) >= 20
     assert {name for name in names if name not in text} == set()
+    assert {one.name for one in INSTRUMENTS if f"`{one.name}`" not in text} == set()
 
 
 def test_every_event_and_reason_is_documented() -> None:

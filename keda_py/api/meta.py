@@ -1,7 +1,7 @@
 """What all kinds have in common: camelCase at the border, frozen values, errors in a person's words."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
@@ -22,6 +22,15 @@ class Model(BaseModel):
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )
+
+    @classmethod
+    def parse(cls, raw: Any, *, at: str = "") -> Self:
+        """Return what a decoded manifest says there; raise `ManifestError` with all that is wrong below `at`."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            sentences = "; ".join(_sentence(detail, at) for detail in error.errors(include_input=False))
+            raise ManifestError(sentences) from None
 
 
 class StatusCondition(Model):
@@ -49,13 +58,8 @@ class ObjectMeta(Model):
     creation_timestamp: datetime | None = None
 
 
-def manifest_error(error: ValidationError) -> ManifestError:
-    """Return the error of a manifest, with each place and what was expected there, and no values."""
-    return ManifestError("; ".join(_sentence(detail) for detail in error.errors(include_input=False)))
-
-
-def _sentence(detail: Any) -> str:
-    where = ""
+def _sentence(detail: Any, at: str) -> str:
+    where = at
     for part in detail["loc"]:
         where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
     hint = "; put it in quotes" if detail["type"] == "string_type" and ".metadata." in where else ""

@@ -1,11 +1,11 @@
 """The ScaledJob (KEDA apis/keda/v1alpha1/scaledjob_types.go)."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
-from keda_py.api.meta import Model, ObjectMeta, StatusCondition, manifest_error
+from keda_py.api.meta import Model, ObjectMeta, StatusCondition
 from keda_py.api.trigger import Count, Integer, Positive, ScaleTrigger, TriggerActivity
 
 _JOB_SPEC = {
@@ -111,11 +111,3 @@ class ScaledJob(Model):
 
     metadata: ObjectMeta
     spec: ScaledJobSpec
-
-    @classmethod
-    def parse(cls, raw: dict[str, Any]) -> Self:
-        """Return the object of a decoded manifest; raise `ManifestError` saying all that is wrong and where."""
-        try:
-            return cls.model_validate(raw)
-        except ValidationError as error:
-            raise manifest_error(error) from None

@@ -1,11 +1,11 @@
 """The ScaledObject (KEDA apis/keda/v1alpha1/scaledobject_types.go), with the defaults that KEDA applies in code."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
-from keda_py.api.meta import Model, ObjectMeta, StatusCondition, manifest_error
+from keda_py.api.meta import Model, ObjectMeta, StatusCondition
 from keda_py.api.schema import QuantityText, server_default, structural
 from keda_py.api.trigger import AuthenticationRef, Count, Integer, Name, Positive, ScaleTrigger, TriggerActivity
 from keda_py.naming import default_hpa_name
@@ -241,14 +241,6 @@ class ScaledObject(Model):
 
     metadata: ObjectMeta
     spec: ScaledObjectSpec
-
-    @classmethod
-    def parse(cls, raw: dict[str, Any]) -> Self:
-        """Return the object of a decoded manifest; raise `ManifestError` saying all that is wrong and where."""
-        try:
-            return cls.model_validate(raw)
-        except ValidationError as error:
-            raise manifest_error(error) from None
 
     @property
     def hpa_name(self) -> str:

@@ -8,13 +8,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
-
-from pydantic import ValidationError
+from typing import Any, Final
 
 from keda_py.api.authentication import TriggerAuthenticationSpec
 from keda_py.api.cloud_event_source import CloudEventSourceSpec
-from keda_py.api.meta import ManifestError, Model, manifest_error
+from keda_py.api.meta import ManifestError
 from keda_py.api.scaled_job import ScaledJob
 from keda_py.api.scaled_object import ScaledObject
 from keda_py.api.trigger import ScaleTrigger
@@ -34,7 +32,6 @@ from keda_py.naming import Refusal
 LIMIT_RANGES: Final = Resource("", "v1", "limitranges", "LimitRange")
 TARGET_SECONDS: Final = 2.0
 _MOST_COUNTS: Final = 10_000
-S = TypeVar("S", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,11 @@ class Asked:
     def action(self) -> str:
         """What is done to the object, in KEDA's words."""
         return "create" if self.old is None else "update"
+
+    @property
+    def spec(self) -> Any:
+        """The spec that is asked for."""
+        return self.new.get("spec") or {}
 
 
 @dataclass(slots=True)
@@ -176,10 +178,10 @@ class Admission:
         return Verdict((*admission.of_scaled_job(scaled_job.spec), *checked.findings), checked.warnings)
 
     async def _authentication(self, asked: Asked) -> Verdict:
-        return Verdict(tuple(admission.of_authentication(_spec(TriggerAuthenticationSpec, asked.new))))
+        return Verdict(tuple(admission.of_authentication(TriggerAuthenticationSpec.parse(asked.spec, at="spec"))))
 
     async def _event_source(self, asked: Asked) -> Verdict:
-        return Verdict(tuple(admission.of_event_source(_spec(CloudEventSourceSpec, asked.new))))
+        return Verdict(tuple(admission.of_event_source(CloudEventSourceSpec.parse(asked.spec, at="spec"))))
 
     async def _checked(self, triggers: Sequence[ScaleTrigger], owner: Owner, *, known: bool) -> Verdict:
         findings: list[Finding] = []
@@ -231,13 +233,6 @@ class Admission:
             found = trim_workload(raw)
         containers: Sequence[Container] = found["spec"][CONTAINERS]
         return containers
-
-
-def _spec(model: type[S], raw: Mapping[str, Any]) -> S:
-    try:
-        return model.model_validate(raw.get("spec") or {})
-    except ValidationError as error:
-        raise ManifestError(f"spec.{manifest_error(error)}") from None
 
 
 def trim_limit_range(found: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,6 @@ class Live:
     composite: Composite | None = None
     """The one metric made of all triggers, if scaling modifiers say so."""
     errors: int = 0
-    reconcile_seconds: float = 0.0
 
     def trigger_of(self, metric: str) -> tuple[str, LiveTrigger | BrokenTrigger] | None:
         """Return a metric's name as we write it, and its trigger; Kubernetes lowers no case, KEDA does."""
@@ -95,6 +94,10 @@ class Live:
         if trigger.tally.full and self.stand_in is not None:
             return TriggerState(trigger.label, dict.fromkeys(trigger.targets, True), failure, replaced=True)
         return TriggerState(trigger.label, None, failure)
+
+    def late(self) -> float:
+        """Return how many seconds after its time the last poll began, of the trigger that was latest."""
+        return max((trigger.late for trigger in self.working()), default=0.0)
 
     def seen_active(self) -> datetime | None:
         """Return when activity was last read, be it of a trigger or a formula that an edit has replaced."""

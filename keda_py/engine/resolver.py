@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from pydantic import ValidationError
-
 from keda_py.api.authentication import TriggerAuthenticationSpec
-from keda_py.api.meta import manifest_error
+from keda_py.api.meta import ManifestError
 from keda_py.api.pod import PodSpec
 from keda_py.api.trigger import AuthenticationRef, ScaleTrigger
 from keda_py.engine.authentication import Resolved, resolve
@@ -159,9 +157,9 @@ class _Known:
         if found is None:
             raise Missing(f"{key} does not exist; create it, or correct authenticationRef")
         try:
-            spec = TriggerAuthenticationSpec.model_validate(found["spec"])
-        except ValidationError as error:
-            raise ScalerError(f"{key}: {manifest_error(error)}") from None
+            spec = TriggerAuthenticationSpec.parse(found["spec"], at="spec")
+        except ManifestError as error:
+            raise ScalerError(f"{key}: {error}") from None
         return Authentication(str(key), key.namespace or self._policy.cluster_namespace, spec, not key.namespace)
 
 

@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
-from keda_py.api.meta import ManifestError, manifest_error
 from keda_py.api.pod import PodSpec
 from keda_py.api.scaled_job import ScaledJob
 from keda_py.api.scaled_object import ScaledObject
@@ -51,10 +48,8 @@ def of_scaled_job(scaled_job: ScaledJob) -> Scalable:
     """Return what a ScaledJob says; raise `ManifestError` for a pod template that cannot be understood."""
     spec = scaled_job.spec
     template = spec.job_target_ref.get("template")
-    try:
-        pods = PodSpec.model_validate(((template if isinstance(template, dict) else {}) or {}).get("spec") or {})
-    except ValidationError as error:
-        raise ManifestError(f"spec.jobTargetRef.template.spec: {manifest_error(error)}") from None
+    found = template.get("spec") if isinstance(template, dict) else None
+    pods = PodSpec.parse(found or {}, at="spec.jobTargetRef.template.spec")
     return Scalable(
         (scaled_job.metadata.namespace, scaled_job.metadata.name),
         spec.triggers,

@@ -117,7 +117,6 @@ class ScaledJobs:
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done for an object now; return in how many seconds to look again, None for never."""
-        began = asyncio.get_running_loop().time()
         raw = self._store.get(key)
         if raw is None:
             self._forget(key)
@@ -133,7 +132,6 @@ class ScaledJobs:
         except ApiError:
             live.errors += 1
             raise
-        live.reconcile_seconds = asyncio.get_running_loop().time() - began
         return again
 
     def _forget(self, key: Key) -> None:

@@ -8,7 +8,6 @@ What a pass raises is a failed call of ours to Kubernetes and goes to the queue'
 wrong with an object is a value, and ends up in its conditions.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,7 +93,6 @@ class ScaledObjects:
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done for an object now; return in how many seconds to look again, None for never."""
-        began = asyncio.get_running_loop().time()
         raw = self._cluster.scaled_objects.get(key)
         if raw is None:
             self._builder.forget(key)
@@ -111,7 +109,6 @@ class ScaledObjects:
         except ApiError:
             live.errors += 1
             raise
-        live.reconcile_seconds = asyncio.get_running_loop().time() - began
         return again
 
     def begin(self, key: Key) -> None:

@@ -10,9 +10,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from pydantic import ValidationError
 
-from keda_py.api.meta import manifest_error
+from keda_py.api.meta import ManifestError
 from keda_py.api.pod import PodSpec
 from keda_py.api.scaled_object import ScaledObject
 from keda_py.decide.requests import Container, requested
@@ -113,15 +112,15 @@ class Targets:
         try:
             resource = await self._discovery.scalable(ref.api_version, ref.kind)
             found = await self._client.get(resource, ref.namespace, ref.name)
-            return PodSpec.model_validate(found["spec"]["template"]["spec"])
+            return PodSpec.parse(found["spec"]["template"]["spec"], at="spec.template.spec")
         except DiscoveryError as error:
             raise TargetError(f"{ref}: {error}") from error
         except NotFound as error:
             raise TargetError(f"{ref} does not exist; create it or correct spec.scaleTargetRef") from error
         except (KeyError, TypeError):
             raise TargetError(f"{ref} has no spec.template.spec, so that there is no environment to look in") from None
-        except ValidationError as error:
-            raise TargetError(f"{ref}: spec.template.spec: {manifest_error(error)}") from None
+        except ManifestError as error:
+            raise TargetError(f"{ref}: {error}") from None
 
     async def ready(self, ref: TargetRef) -> int:
         """Return how many pods of a target run and are ready; raise `ApiError`, or `TargetError` if it names none."""

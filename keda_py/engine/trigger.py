@@ -19,6 +19,7 @@ from keda_py.decide.hpa import target_of_metric
 from keda_py.engine.fallback import Tally
 from keda_py.naming import indexed
 from keda_py.runtime.clock import Now
+from keda_py.runtime.meter import Requests
 from keda_py.runtime.source import Tenancy, as_scaler_error
 from keda_py.scaler import EmptyAnswer, ExternalSpec, MetricSpec, Reading, Scaler, ScalerError, Target
 
@@ -99,6 +100,9 @@ class LiveTrigger:
         self.seen_active: datetime | None = None
         self.counts = Counts()
         self.tally = Tally()
+        self.late = 0.0
+        """How many seconds after its time the last poll began."""
+        self._due = 0.0
         self._tenancy = tenancy
         self._interval = interval
         self._fresh = interval if cached else min(interval, FRESH_SECONDS)
@@ -130,6 +134,11 @@ class LiveTrigger:
         return self.scaler.trigger.name or kind[0].lower() + kind[1:]
 
     @property
+    def requests(self) -> Requests | None:
+        """The HTTP requests that were made for it; None for one that talks to nobody."""
+        return None if self._tenancy is None else self._tenancy.requests
+
+    @property
     def under_way(self) -> bool:
         """Whether it is being read at the moment."""
         return self._reading is not None
@@ -139,6 +148,7 @@ class LiveTrigger:
         if self.external_names and not self._polling:
             self._polling = True
             if self._reading is None:
+                self._due = asyncio.get_running_loop().time()
                 self._poll()
 
     def stop(self) -> None:
@@ -178,6 +188,7 @@ class LiveTrigger:
 
     def _poll(self) -> None:
         self._timer = None
+        self.late = max(0.0, asyncio.get_running_loop().time() - self._due)
         self._read(max_age=min(SHARED_SECONDS, self._interval / 4), polled=True)
 
     def _come_along(self) -> None:
@@ -244,8 +255,8 @@ class LiveTrigger:
         if not self._polling:
             return
         loop = asyncio.get_running_loop()
-        due = next_poll(loop.time(), interval=self._interval, phase=self.phase, polled=polled)
-        self._timer = loop.call_at(due, self._poll)
+        self._due = next_poll(loop.time(), interval=self._interval, phase=self.phase, polled=polled)
+        self._timer = loop.call_at(self._due, self._poll)
 
 
 @dataclass(slots=True, eq=False)

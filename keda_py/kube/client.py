@@ -6,7 +6,8 @@ back (429 and 503 with Retry-After) is asked again then, if the deadline allows 
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from keda_py.kube.transport import Response, Transport
 from keda_py.naming import FIELD_MANAGER
 
 SECONDS: Final = 10.0
-PAGE: Final = 500
+PAGE: Final = 100
+"""A page is in memory whole, with all that nobody needs of it."""
 _JSON: Final = "application/json"
 _MERGE: Final = "application/merge-patch+json"
 _RETRIED: Final = frozenset({429, 503})
@@ -53,6 +55,9 @@ class Unreachable(ApiError):
 Listing = tuple[list[dict[str, Any]], str]
 """Objects, and the resource version to watch from."""
 
+Trim = Callable[[dict[str, Any]], dict[str, Any]]
+"""Returns what is kept of an object."""
+
 _KINDS: Final[dict[int, type[ApiError]]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 
@@ -86,8 +91,12 @@ class Resource:
 class Client:
     """The API server's calls that we use."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, host: str = "") -> None:
+        """`host`: whom `transport` leads to, for `/metrics`."""
         self.transport = transport
+        self.host = host
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """How many were sent: by the status of the answer, ``<error>`` for none, and by method."""
 
     async def call(
         self,
@@ -114,8 +123,10 @@ class Client:
                     seconds=max(0.1, until - loop.time()),
                 )
             except (OSError, TimeoutError) as error:
+                self.requests["<error>", method] += 1
                 reason = str(error) or type(error).__name__
                 raise Unreachable(0, "Unreachable", f"the API server did not answer: {reason}") from error
+            self.requests[str(answer.status), method] += 1
             pause = answer.retry_after
             # A refusal with Retry-After was not carried out, so that even a create may be sent again.
             if answer.status in _RETRIED and pause is not None and loop.time() + pause < until:
@@ -127,24 +138,30 @@ class Client:
         """Return one object."""
         return await self.call("GET", resource.path(namespace, name))
 
-    async def _pages(self, resource: Resource, namespace: str, selectors: Mapping[str, str]) -> Listing:
+    async def _pages(self, resource: Resource, namespace: str, selectors: Mapping[str, str], trim: Trim) -> Listing:
         items: list[dict[str, Any]] = []
         params = {"limit": str(PAGE), **selectors}
         while True:
             page = await self.call("GET", resource.path(namespace), params=params, seconds=3 * SECONDS)
-            items += page.get("items") or []
+            items += map(trim, page.get("items") or [])
             if not (following := page["metadata"].get("continue")):
                 return items, page["metadata"]["resourceVersion"]
             params["continue"] = following
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        trim: Trim = dict,
     ) -> Listing:
-        """Return all objects, read in pages, and the resource version to watch from."""
+        """Return all objects, read in pages and trimmed as they come, and the resource version to watch from."""
         selectors = selecting(label_selector, field_selector)
         for attempt in range(_LIST_RESTARTS):
             try:
-                return await self._pages(resource, namespace, selectors)
+                return await self._pages(resource, namespace, selectors, trim)
             except Gone:
                 # The pages' snapshot was compacted away under way.
                 if attempt == _LIST_RESTARTS - 1:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from keda_py.kube.client import ApiError, Client, Gone, Resource, Unreachable, decoded, selecting
+from keda_py.kube.client import ApiError, Client, Gone, Resource, Trim, Unreachable, decoded, selecting
 
 log = structlog.get_logger("watch")
 
@@ -38,8 +38,8 @@ def pause(failures: int, chance: random.Random) -> float:
 class Store:
     """The trimmed copies of one kind of objects, by namespace and name."""
 
-    def __init__(self, trim: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        self._trim = trim
+    def __init__(self, trim: Trim) -> None:
+        self.trim = trim
         self._objects: dict[Key, dict[str, Any]] = {}
         self._listeners: list[Changed] = []
         self.synced = asyncio.Event()
@@ -61,11 +61,14 @@ class Store:
 
     def put(self, found: dict[str, Any]) -> None:
         """Take in an object, unless a newer copy of it is known already."""
-        key = _key(found)
+        self._keep(self.trim(found))
+
+    def _keep(self, new: dict[str, Any]) -> None:
+        key = _key(new)
         old = self._objects.get(key)
-        if old is not None and _same(old, found) and _version(old) >= _version(found):
+        if old is not None and _same(old, new) and _version(old) >= _version(new):
             return
-        new = self._objects[key] = self._trim(found)
+        self._objects[key] = new
         self._tell(key, old, new)
 
     def remove(self, key: Key) -> None:
@@ -73,11 +76,11 @@ class Store:
         if (old := self._objects.pop(key, None)) is not None:
             self._tell(key, old, None)
 
-    def replace(self, found: list[dict[str, Any]], *, namespace: str) -> None:
+    def replace(self, trimmed: list[dict[str, Any]], *, namespace: str) -> None:
         """Take in a whole list, of one namespace or of all; what is not in it is gone."""
-        listed = {_key(item) for item in found}
-        for item in found:
-            self.put(item)
+        listed = {_key(item) for item in trimmed}
+        for item in trimmed:
+            self._keep(item)
         for key in [key for key in self._objects if key not in listed and namespace in ("", key[0])]:
             self.remove(key)
 
@@ -136,7 +139,9 @@ class Reflector:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                items, version = await self._client.list(self._resource, self._namespace, **self._selectors)
+                items, version = await self._client.list(
+                    self._resource, self._namespace, **self._selectors, trim=self._store.trim
+                )
                 self._store.replace(items, namespace=self._namespace)
                 self.listed.set()
                 self._heard(None)
@@ -196,6 +201,7 @@ class Reflector:
         path = self._resource.path(self._namespace)
         try:
             async with self._client.transport.stream(path, params=params, silence=SILENCE_SECONDS) as (answer, lines):
+                self._client.requests[str(answer.status), "GET"] += 1
                 if answer.status != 200:  # noqa: PLR2004  HTTP's own number
                     decoded(answer)
                 self.blind = None

@@ -68,8 +68,12 @@ class HttpTransport:
         token: Callable[[], Awaitable[str | None]],
         *,
         proxy: str | None = None,
+        server_name: str | None = None,
     ) -> None:
+        """`server_name`: whom the certificate has to be of, unless it is the host of the URL."""
         self._token = token
+        self._server_name = server_name
+        self.host = urlsplit(url).netloc.rpartition("@")[2]
 
         def session(limit: int) -> aiohttp.ClientSession:
             return aiohttp.ClientSession(
@@ -109,7 +113,13 @@ class HttpTransport:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
         with _failing_as_os_error():
             async with self._session.request(
-                method, path.lstrip("/"), params=params, data=body, headers=headers, timeout=timeout
+                method,
+                path.lstrip("/"),
+                params=params,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                server_hostname=self._server_name,
             ) as answer:
                 return Response(answer.status, await answer.read(), _retry_after(answer))
 
@@ -121,7 +131,9 @@ class HttpTransport:
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence)
         headers = await self._headers()
         with _failing_as_os_error():
-            async with self._streams.get(path.lstrip("/"), params=params, headers=headers, timeout=timeout) as answer:
+            async with self._streams.get(
+                path.lstrip("/"), params=params, headers=headers, timeout=timeout, server_hostname=self._server_name
+            ) as answer:
                 body = b"" if answer.status == 200 else await answer.read()  # noqa: PLR2004  HTTP's own number
                 yield Response(answer.status, body, _retry_after(answer)), aiter(answer.content)
 
@@ -171,7 +183,7 @@ async def connect(kubeconfig: str) -> HttpTransport:
 
     host = urlsplit(url).hostname or ""
     proxy = None if proxy_bypass(host) else getproxies().get("https" if tls else "http")
-    return HttpTransport(url, tls, token, proxy=proxy)
+    return HttpTransport(url, tls, token, proxy=proxy, server_name=settings.tls_server_name if tls else None)
 
 
 def _in_cluster() -> bool:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from keda_py.runtime.meter import Meter, Requests, account_to
 from keda_py.scaler import Platform, Scaler, ScalerError, SourceUnavailable, Trigger
 
 IN_FLIGHT: Final = 32
@@ -64,7 +65,8 @@ class _Flight:
     question: Any
     seconds: float
     asked: float
-    askers: list[asyncio.Future[_Answer]]
+    requests: Requests
+    askers: list[asyncio.Future[_Answer]] = field(default_factory=list)
 
 
 class SharedSource:
@@ -94,8 +96,11 @@ class SharedSource:
         """Whether one call answers many questions."""
         return self._scaler.batched
 
-    async def ask(self, question: Hashable, *, max_age: float, seconds: float) -> _Answer:
-        """Return an answer not older than `max_age`, waiting at most `seconds` for it from when it is sent."""
+    async def ask(self, question: Hashable, *, max_age: float, seconds: float, requests: Requests) -> _Answer:
+        """Return an answer not older than `max_age`, waiting at most `seconds` for it from when it is sent.
+
+        `requests`: where the HTTP requests are counted that this takes, if nobody has asked the same already.
+        """
         loop = asyncio.get_running_loop()
         now = loop.time()
         known = self._answers.get(question)
@@ -105,7 +110,7 @@ class SharedSource:
             raise self._down.with_traceback(None)
         flight = self._flights.get(question)
         if flight is None:
-            self._flights[question] = flight = _Flight(question, seconds, now, [])
+            self._flights[question] = flight = _Flight(question, seconds, now, requests)
             self._pending.append(flight)
             self._woken.set()
         # A future for each: one asker's cancellation must not take the answer from the others.
@@ -166,6 +171,8 @@ class SharedSource:
         return batch
 
     async def _fly(self, connection: Any, batch: list[_Flight]) -> None:
+        if batch:
+            account_to(batch[0].requests)
         try:
             outcomes = await self._outcomes(connection, batch)
         finally:
@@ -244,8 +251,9 @@ class Tenancy:
     time): an answer may have been asked for by another trigger.
     """
 
-    def __init__(self, source: SharedSource, leave: Callable[["Tenancy"], None]) -> None:
+    def __init__(self, source: SharedSource, requests: Requests, leave: Callable[["Tenancy"], None]) -> None:
         self.shared = source
+        self.requests = requests
         self.max_age = 0.0
         self.seconds = 0.0
         self.oldest: float | None = None
@@ -255,7 +263,7 @@ class Tenancy:
 
     async def ask(self, question: Hashable) -> Any:
         """Return the answer to a question; raise what stands for it (`keda_py.scaler.Source`)."""
-        answer = await self.shared.ask(question, max_age=self.max_age, seconds=self.seconds)
+        answer = await self.shared.ask(question, max_age=self.max_age, seconds=self.seconds, requests=self.requests)
         self.oldest = answer.at if self.oldest is None else min(self.oldest, answer.at)
         self.asked = min(self.asked, answer.asked)
         return answer.unfold()
@@ -275,9 +283,11 @@ class Tenancy:
 class Sources:
     """All shared sources, by key. Use as an async context manager; leaving it closes every connection."""
 
-    def __init__(self, platform: Platform, *, chance: random.Random) -> None:
+    def __init__(self, platform: Platform, *, chance: random.Random, meter: Meter | None = None) -> None:
+        """`meter`: what `platform` tells of HTTP requests."""
         self._platform = platform
         self._chance = chance
+        self._meter = meter or Meter()
         # Source keys hold credentials: only a digest is kept, keyed so that it tells nothing outside this process.
         self._digest_key = chance.randbytes(16)
         self._open: dict[bytes, tuple[SharedSource, asyncio.Task[None]]] = {}
@@ -315,7 +325,8 @@ class Sources:
             )
             self._open[digest] = (source, self._tasks.create_task(source.run(), name="source"))
         source, _ = self._open[digest]
-        tenancy = Tenancy(source, lambda leaving: self._leave(digest, leaving))
+        requests = self._meter.requests(trigger.type)
+        tenancy = Tenancy(source, requests, lambda leaving: self._leave(digest, leaving))
         source.tenants[tenancy] = None
         return tenancy
 

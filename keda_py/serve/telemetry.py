@@ -1,12 +1,13 @@
-"""Metrics for Prometheus under KEDA's names, so that its dashboards and alerts go on working.
+"""Metrics under KEDA's names, so that its dashboards and alerts go on working.
 
-Nothing is recorded while the daemon works: a scrape reads what the engine holds at that moment. So no series outlives
-its object, and an object that goes takes its series with it (KEDA pkg/metricscollector/prommetrics.go has the names).
+Hardly anything is recorded while the daemon works: who asks is told what the engine holds at that moment. So no series
+outlives its object, and an object that goes takes its series with it (KEDA pkg/metricscollector/prommetrics.go has the
+names). Prometheus is told here; what OpenTelemetry is told is made of the same families (`keda_py.serve.otlp`).
 """
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,31 +20,38 @@ from keda_py import __version__
 from keda_py.engine.admission import Counts
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import LiveTrigger
+from keda_py.kube.reflector import Store
 from keda_py.naming import COMPOSITE
+from keda_py.runtime.meter import REQUEST_SECONDS, Histogram, Meter
+from keda_py.serve.family import Labels, counter, gauge, histogram
+from keda_py.serve.machinery import Machinery
 
 _L6: Final = ("namespace", "metric", "scaledObject", "scaler", "triggerIndex", "type")
 _OBJECT: Final = ("namespace", "scaledObject")
 _FAILED: Final = "Failed reads of its triggers."
 _EMPTY: Final = ("namespace", "scaledResource", "triggerName", "metricName", "resourceType", "ignoreNullValues")
+_REQUEST: Final = ("namespace", "scaled_resource", "scaler", "trigger_name", "metric_name")
 _OBJECTS: Final = "scaledobject"
 _JOBS: Final = "scaledjob"
-_KINDS: Final = {_OBJECTS: "scaled_object", _JOBS: "scaled_job"}
+_RESOURCES: Final = {_OBJECTS: "scaled_object", _JOBS: "scaled_job"}
 """Kinds, as `keda_resource_registered_total` calls them."""
+_KINDS: Final = {_OBJECTS: "ScaledObject", _JOBS: "ScaledJob"}
+_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Processors, by Go's names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telemetry(Collector):
     """Reads off the engine what a scrape is told.
 
-    `live`: all objects at work, by kind: scaledobject or scaledjob. `queued`: those of a kind that wait for a worker.
-    `lease`: the name of the lease, None without leader election. `leads`: whether this daemon acts. `admission`: what
-    the webhook was asked.
+    `live`: all objects at work, by kind: scaledobject or scaledjob. `resources`: further objects that are counted, by
+    KEDA's name of their kind. `meter`: what counts requests of scalers. `admission`: what the webhook was asked.
     """
 
     live: Mapping[str, Mapping[Key, Live]]
-    lease: str | None
-    leads: Callable[[], bool]
-    queued: Mapping[str, Sized]
+    resources: Mapping[str, Store] = field(default_factory=dict)
+    meter: Meter = field(default_factory=Meter)
+    machinery: Machinery | None = None
     admission: Counts = field(default_factory=Counts)
 
     def collect(self) -> Iterator[Metric]:
@@ -51,31 +59,25 @@ class Telemetry(Collector):
         yield from self._daemon()
         yield from self._objects()
         yield from self._triggers()
+        yield from self._requests()
         yield from self._webhook()
+        if self.machinery is not None:
+            yield from self.machinery.collect()
 
     def _webhook(self) -> Iterator[Metric]:
         labels = ("namespace", "action")
-        asked = CounterMetricFamily(
-            "keda_webhook_scaled_object_validations", "ScaledObjects that were validated.", labels=labels
+        asked, wrong = self.admission.validations.items(), self.admission.errors.items()
+        yield counter("keda_webhook_scaled_object_validations", "ScaledObjects that were validated.", labels, asked)
+        yield counter(
+            "keda_webhook_scaled_object_validation_errors", "What was wrong with them.", (*labels, "reason"), wrong
         )
-        wrong = CounterMetricFamily(
-            "keda_webhook_scaled_object_validation_errors", "What was wrong with them.", labels=(*labels, "reason")
-        )
-        for family, counts in ((asked, self.admission.validations), (wrong, self.admission.errors)):
-            for values, count in counts.items():
-                family.add_metric(values, count)
-            yield family
 
     def _daemon(self) -> Iterator[Metric]:
         build = ("version", "git_commit", "goversion", "goos", "goarch")
+        machine = platform.machine()
         python = f"python{platform.python_version()}"
-        about = (__version__, "", python, platform.system().lower(), platform.machine())
-        yield _gauge("keda_build_info", "What is running.", build, [(about, 1.0)])
-        depth = [((kind,), float(len(queue))) for kind, queue in self.queued.items()]
-        yield _gauge("workqueue_depth", "Objects waiting for a worker.", ("name",), depth)
-        if self.lease is not None:
-            leads = [((self.lease,), float(self.leads()))]
-            yield _gauge("leader_election_master_status", "Whether this daemon acts.", ("name",), leads)
+        about = (__version__, "", python, platform.system().lower(), _MACHINES.get(machine, machine))
+        yield gauge("keda_build_info", "What is running.", build, [(about, 1.0)])
 
     def _objects(self) -> Iterator[Metric]:
         types = Counter(
@@ -84,27 +86,26 @@ class Telemetry(Collector):
             for trigger in live.triggers
         )
         found = [((name,), float(count)) for name, count in types.items()]
-        yield _gauge("keda_trigger_registered_total", "Triggers by type.", ("type",), found)
-        spaces = Counter((_KINDS[kind], namespace or "default") for kind, (namespace, _), _ in self._all())
-        kinds = [(place, float(count)) for place, count in spaces.items()]
-        yield _gauge("keda_resource_registered_total", "Objects by kind and namespace.", ("type", "namespace"), kinds)
+        yield gauge("keda_trigger_registered_total", "Triggers by type.", ("type",), found)
+        spaces = Counter((_RESOURCES[kind], namespace) for kind, (namespace, _), _ in self._all())
+        for kind, store in self.resources.items():
+            keys = store.keys()
+            spaces.update((kind, namespace) for namespace, _ in keys)
+        kinds = [((kind, namespace or "default"), float(count)) for (kind, namespace), count in spaces.items()]
+        yield gauge("keda_resource_registered_total", "Objects by kind and namespace.", ("type", "namespace"), kinds)
         paused = [(key, float(live.asked.paused)) for key, live in self.live[_OBJECTS].items()]
-        yield _gauge("keda_scaled_object_paused", "Whether a ScaledObject is paused.", _OBJECT, paused)
-        latency = [((namespace, kind, name), live.reconcile_seconds) for kind, (namespace, name), live in self._all()]
-        yield _gauge(
+        yield gauge("keda_scaled_object_paused", "Whether a ScaledObject is paused.", _OBJECT, paused)
+        yield gauge(
             "keda_internal_scale_loop_latency_seconds",
-            "How long the last pass over an object took.",
+            "How late the last poll of its triggers began.",
             ("namespace", "type", "resource"),
-            latency,
+            [((namespace, kind, name), live.late()) for kind, (namespace, name), live in self._all()],
         )
-        families = {
-            _OBJECTS: CounterMetricFamily("keda_scaled_object_errors", _FAILED, labels=_OBJECT),
-            _JOBS: CounterMetricFamily("keda_scaled_job_errors", _FAILED, labels=("namespace", "scaledJob")),
-        }
-        for kind, key, live in self._all():
-            failed = sum(trigger.counts.errors for trigger in live.working()) + live.errors
-            families[kind].add_metric(key, failed)
-        yield from families.values()
+        failed = {_OBJECTS: "keda_scaled_object_errors", _JOBS: "keda_scaled_job_errors"}
+        labels = {_OBJECTS: _OBJECT, _JOBS: ("namespace", "scaledJob")}
+        for kind, objects in self.live.items():
+            errors = [(key, float(_errors(live))) for key, live in objects.items()]
+            yield counter(failed[kind], _FAILED, labels[kind], errors)
 
     def _all(self) -> Iterator[tuple[str, Key, Live]]:
         return ((kind, key, live) for kind, objects in self.live.items() for key, live in objects.items())
@@ -130,13 +131,33 @@ class Telemetry(Collector):
                     active.add_metric(labels, float(reading.active))
                 elif trigger.tally.full:
                     active.add_metric(labels, 1.0)
-            _count_empty(empty, (namespace, name, kind), trigger)
+            _count_empty(empty, (namespace, name, _KINDS[kind]), trigger)
         for (namespace, name), live in self.live[_OBJECTS].items():
             if live.composite is not None and live.composite.value is not None:
                 labels = (namespace, COMPOSITE, name, COMPOSITE, "0", _OBJECTS)
                 value.add_metric(labels, live.composite.value)
                 active.add_metric(labels, float(live.composite.said.active or False))
         yield from (value, latency, active, errors, empty)
+
+    def _requests(self) -> Iterator[Metric]:
+        counts: Counter[Labels] = Counter()
+        durations = {(kind, code): one for kind, codes in self.meter.durations.items() for code, one in codes.items()}
+        detailed: dict[Labels, Histogram] = {}
+        for _, (namespace, name), trigger in self._working():
+            if (requests := trigger.requests) is None:
+                continue
+            metric = next(iter(trigger.external_names), "")
+            about = (namespace, name, requests.type, trigger.scaler.trigger.name or "", metric)
+            # A ScaledObject and a ScaledJob of one name are one series, as these labels do not tell them apart.
+            for code, count in requests.counts.items():
+                counts[*about, code] += count
+            for code, one in (requests.durations or {}).items():
+                detailed.setdefault((*about, code), Histogram(REQUEST_SECONDS)).add(one)
+        labels = (*_REQUEST, "status_code")
+        text = "HTTP requests of scalers."
+        yield counter("keda_scaler_http_requests", text, labels, ((key, float(n)) for key, n in counts.items()))
+        shown = (labels, detailed) if self.meter.by_trigger else (("scaler", "status_code"), durations)
+        yield histogram("keda_scaler_http_request_duration_seconds", "How long they took.", shown[0], shown[1].items())
 
     def _working(self) -> Iterator[tuple[str, Key, LiveTrigger]]:
         return ((kind, key, trigger) for kind, key, live in self._all() for trigger in live.working())
@@ -157,13 +178,8 @@ def application(telemetry: Telemetry) -> web.Application:
     return app
 
 
-def _gauge(
-    name: str, help_text: str, labels: tuple[str, ...], series: Iterable[tuple[tuple[str, ...], float]]
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, help_text, labels=labels)
-    for values, number in series:
-        family.add_metric(values, number)
-    return family
+def _errors(live: Live) -> int:
+    return sum(trigger.counts.errors for trigger in live.working()) + live.errors
 
 
 def _count_empty(family: CounterMetricFamily, place: tuple[str, str, str], trigger: LiveTrigger) -> None:

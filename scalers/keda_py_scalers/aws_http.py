@@ -16,7 +16,7 @@ from yarl import URL
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable
 from keda_py_scalers.aws import Throttled
-from keda_py_scalers.transport import proxy_for
+from keda_py_scalers.transport import proxy_for, telling
 
 CONNECTIONS: Final = 16
 """How many requests of one client are under way at once; further ones wait for their turn."""
@@ -49,6 +49,7 @@ class Http:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds),
             skip_auto_headers=("Content-Type",),
             auto_decompress=False,
+            middlewares=telling(self._platform),
         )
         return self
 

@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable
-from keda_py_scalers.transport import proxy_for, tls_context
+from keda_py_scalers.transport import proxy_for, telling, tls_context
 
 CONNECTIONS: Final = 16
 IDLE_SECONDS: Final = 90.0
@@ -134,6 +134,7 @@ class CloudHttp:
                 # The engine has a deadline for the whole read; what a thread waits for has to end by itself.
                 timeout=aiohttp.ClientTimeout(total=seconds),
                 headers={"Accept-Encoding": "identity"},
+                middlewares=telling(self._platform),
             )
         return self._session
 

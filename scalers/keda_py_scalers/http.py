@@ -35,7 +35,7 @@ from keda_py.scaler import (
 )
 from keda_py_scalers.cloud_http import Bearer, CloudHttp, Reply, issued
 from keda_py_scalers.http_body import body_of
-from keda_py_scalers.transport import proxy_for, tls_context
+from keda_py_scalers.transport import proxy_for, telling, tls_context
 
 CONNECTIONS: Final = 32
 REDIRECTS: Final = 10
@@ -352,7 +352,10 @@ class HttpScaler(Scaler[H]):
         )
         # Not by trust_env: that would read the environment and ~/.netrc again for each request, in a thread.
         session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(meta.address)
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy_for(meta.address),
+            middlewares=telling(platform),
         )
         async with session, aclosing(CloudHttp(platform)) as cloud:
             signing = meta.signing(trigger, platform, session)

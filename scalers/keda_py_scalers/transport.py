@@ -1,6 +1,6 @@
-"""How connections over HTTP are made: which TLS is spoken, and through which proxy.
+"""How connections over HTTP are made: which TLS is spoken, through which proxy, and who is told of their requests.
 
-Both are decided once for a source, when it is opened. The rules are those of KEDA's pkg/util/tls_config.go and of Go's
+All is decided once for a source, when it is opened. The rules are those of KEDA's pkg/util/tls_config.go and of Go's
 http.ProxyFromEnvironment, which KEDA's clients use.
 """
 
@@ -10,9 +10,12 @@ import ssl
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
 from keda_py.authority import AuthorityError, trust
 from keda_py.scaler import Platform, ScalerError
@@ -85,6 +88,22 @@ def tls_context(
     if pair is not None:
         _load_pair(context, pair, key_password)
     return context
+
+
+def telling(platform: Platform) -> tuple[ClientMiddlewareType]:
+    """Return the middlewares of a session whose requests the platform is told of."""
+
+    async def tell(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        # Not by the loop's clock: uvloop's stands still between two rounds, and knows whole milliseconds only.
+        began, status = perf_counter(), None
+        try:
+            answer = await send(request)
+            status = answer.status
+            return answer
+        finally:
+            platform.requested(status, perf_counter() - began)
+
+    return (tell,)
 
 
 def _load_authority(context: ssl.SSLContext, ca: str, *, strict: bool) -> None:

@@ -13,7 +13,6 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.serve.admission import API_VERSION, PATHS, application
-from keda_py.serve.telemetry import Telemetry
 from tests.pages import NAMESPACE, Tried
 
 from .garden import Garden
@@ -143,14 +142,8 @@ async def _reviews(cluster: Tried, garden: Garden) -> AsyncIterator[Found]:
 
 def _metrics(cluster: Tried) -> str:
     """Return what /metrics says."""
-    seen = Telemetry(
-        {"scaledobject": cluster.daemon.live, "scaledjob": cluster.daemon.live_jobs},
-        lease=None,
-        leads=lambda: True,
-        queued={},
-    )
     registry = prometheus_client.CollectorRegistry()
-    registry.register(seen)
+    registry.register(cluster.daemon.telemetry)
     return prometheus_client.generate_latest(registry).decode()
 
 

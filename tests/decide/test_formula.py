@@ -126,6 +126,8 @@ def test_every_formula_of_the_oracle() -> None:
         ('[1, a]["a" in $env ? 0 : 1]', 1),
         # arrays and maps
         ("[a, b,][1]", -3.5),
+        ("a + 1,", 3),
+        ("sum((a ?? 5)..3)", 5),
         ("[a, b][-1]", -3.5),
         ("[][:] == [] ? 1 : 2", 1),
         ("sum([1, 2, 3, 4][1:3]) + sum([1, 2, 3][-2:]) + len([1, 2][:1])", 11),
@@ -340,7 +342,7 @@ def test_a_formula_that_makes_no_sense_is_refused_saying_where(formula: str, mes
         ("1 in [a, [1]][0] ? 1 : 2", "int in float has no value"),
         ("[1, a][1] % 2", "float % int has no value"),
         ("int(a) % int(a - 2)", "has no remainder"),
-        ("sum(1..([1, a][1]))", "int .. float has no value"),
+        ("sum(1..([1, nil][1]))", "int .. nil has no value"),
         ("-([1, [a]][1])", "array has no sign"),
         ("[1, true][0] ? 1 : 2", "true or false is needed here, and this is int"),
         ("count([1, true])", "true or false is needed here"),

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from keda_py.engine.target import DEPLOYMENTS
+from keda_py.kube.client import Client
+from keda_py.kube.transport import connect
+
 from .command import Dev, dev
 from .manifests import WORKER, deployment, scaled_object, write
 from .test_start_page import kubectl
@@ -79,6 +83,17 @@ def test_apply_edit_describe_and_delete(shell: Shell, tmp_path: Path) -> None:
     assert "deleted" in shell("delete", "-f", manifest)
     shell("wait", "hpa/keda-hpa-other", "--for=delete", "--timeout=50s")
     assert "The event sources" in shell("explain", "scaledobject.spec.triggers")
+
+
+async def test_a_daemon_beside_it_works_on_it_too(shell: Shell) -> None:
+    # Its certificate is of a name, and it is called by a number.
+    transport = await connect(shell.running.kubeconfig)
+    client = Client(transport)
+    assert (await client.get(DEPLOYMENTS, "default", "desk"))["metadata"]["name"] == "desk"
+    async with transport.stream("/api/v1/namespaces", params={"watch": "1"}, silence=30) as (answer, lines):
+        assert answer.status == 200
+        assert await anext(lines)
+    await transport.close()
 
 
 def test_without_its_token_nobody_gets_in(shell: Shell) -> None:

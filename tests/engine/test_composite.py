@@ -10,7 +10,6 @@ from keda_py_scalers.kubernetes_workload import KubernetesWorkloadScaler
 
 from keda_py.engine.metrics import MetricUnavailableError, read_metric
 from keda_py.scaler import ExternalSpec, Metadata, MetricSpec, Reading, Scaler, ScalerError, Target, param
-from keda_py.serve.telemetry import Telemetry
 from tests.engine.world import SPACE, Embedded
 
 pytestmark = pytest.mark.looptime
@@ -273,12 +272,9 @@ async def test_a_steady_object_is_not_written(values: dict[str, float | Exceptio
 async def test_prometheus_is_told_of_it(values: dict[str, float | Exception]) -> None:
     values |= {"a": 4.0, "b": 1.5}
     async with after(30, "a + b") as made:
-        telemetry = Telemetry(
-            {"scaledobject": made.daemon.live, "scaledjob": {}}, lease=None, leads=lambda: True, queued={}
-        )
         found = {
             (family.name, sample.labels["metric"]): sample.value
-            for family in telemetry.collect()
+            for family in made.daemon.telemetry.collect()
             for sample in family.samples
             if sample.labels.get("scaler") == COMPOSITE
         }

@@ -317,7 +317,7 @@ async def test_any_kind_of_target_with_pods_at_its_template_and_no_other() -> No
         await asyncio.sleep(2)
         assert world.doors.passwords == {"lit": "p"}
         assert "Lamp default/bare has no spec.template.spec" in world.ready("bare")[1]
-        assert "Lamp default/odd: spec.template.spec: containers" in world.ready("odd")[1]
+        assert "Lamp default/odd: spec.template.spec.containers" in world.ready("odd")[1]
         # Nobody tells of a change of these: it is found when the object is looked at.
         pod["containers"][0]["env"][0]["value"] = "other"  # type: ignore[index]  a list of containers
         world.put("apis/example.com/v1", "lamps", "lit", spec={"replicas": 1, "template": {"spec": pod}})

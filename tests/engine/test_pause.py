@@ -39,7 +39,7 @@ def told(world: World, reason: str) -> int:
 
 
 def gauge(world: World) -> float:
-    seen = Telemetry({"scaledobject": world.live, "scaledjob": {}}, lease=None, leads=lambda: True, queued={})
+    seen = Telemetry({"scaledobject": world.live, "scaledjob": {}})
     family = next(family for family in seen.collect() if family.name == "keda_scaled_object_paused")
     return float(family.samples[0].value)
 

@@ -81,6 +81,12 @@ async def test_a_list_is_read_in_pages(client: Client, script: Script) -> None:
     assert {request.query["labelSelector"] for request in script.asked} == {"x=y"}
 
 
+async def test_a_list_keeps_of_an_object_what_it_is_trimmed_to(client: Client, script: Script) -> None:
+    script.says(page(thing("a", 1), version=7, following="more"), page(thing("b", 2), version=7))
+    items, _ = await client.list(THINGS, trim=lambda found: {"is": found["metadata"]["name"]})
+    assert items == [{"is": "a"}, {"is": "b"}]
+
+
 async def test_a_list_that_expires_between_its_pages_is_begun_again(client: Client, script: Script) -> None:
     expired = status(410, "Expired", "the continue token is too old")
     script.says(page(thing("a", 1), version=7, following="more"), expired, page(thing("a", 9), version=9))

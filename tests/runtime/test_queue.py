@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from time import sleep
 
 import pytest
 
@@ -132,3 +133,33 @@ async def test_nothing_is_lost_and_nothing_runs_twice_at_once() -> None:
     for worker in workers:
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def test_what_passes_through_is_counted() -> None:
+    keys = queue()
+    out: list[int] = []
+
+    async def reconcile(key: str) -> float | None:
+        # By the machine's clock, which a loop in fast-forward does not set.
+        sleep(0.02)  # noqa: ASYNC251
+        out.append(len([seconds for seconds in keys.out if seconds >= 0.02]))
+        await asyncio.sleep(2)
+        if key == "bad":
+            raise ValueError
+        return 100.0 if key == "again" else None
+
+    for key in ("bad", "again", "once", "once"):
+        keys.add(key)
+    worker = asyncio.create_task(work(keys, reconcile, on_error=lambda *_: None))
+    await asyncio.sleep(5)
+    passage = keys.passage
+    # The one that failed was added once more.
+    assert (passage.adds, passage.retries, len(keys), keys.workers) == (4, 1, 1, 1)
+    assert passage.results == {"error": 1, "requeue_after": 1}
+    assert (sum(passage.waited.counts), sum(passage.worked.counts), sum(passage.passes.counts)) == (3, 2, 2)
+    assert passage.waited.total >= 0.06
+    assert passage.worked.total == passage.passes.total >= 0.04
+    assert out == [1, 1, 1]
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    assert (keys.workers, keys.out) == (0, [])

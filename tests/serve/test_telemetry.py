@@ -1,7 +1,9 @@
 """Metrics under KEDA's names: what a scrape shows is what the engine holds at that moment."""
 
 import asyncio
+import random
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from keda_py.engine.fallback import Tally
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
 from keda_py.naming import normalize
+from keda_py.runtime.meter import Meter, account_to
+from keda_py.runtime.source import Sources
 from keda_py.scaler import (
     EmptyAnswer,
     ExternalSpec,
@@ -70,13 +74,7 @@ def empty() -> float:
 async def scraped(
     live: dict[Key, Live], admission: Counts | None = None
 ) -> AsyncIterator[Callable[[], "asyncio.Future[str]"]]:
-    seen = telemetry.Telemetry(
-        {"scaledobject": live, "scaledjob": {}},
-        lease="operator.keda.sh",
-        leads=lambda: True,
-        queued={"scaledobject": "abc", "scaledjob": ""},
-        admission=admission or Counts(),
-    )
+    seen = telemetry.Telemetry({"scaledobject": live, "scaledjob": {}}, admission=admission or Counts())
     async with (
         listening(telemetry.application(seen), Address("127.0.0.1", 0), flag="--x") as port,
         aiohttp.ClientSession() as session,
@@ -127,7 +125,7 @@ async def test_empty_answers_are_counted_by_what_the_manifest_makes_of_them() ->
         for one in triggers:
             await one.current()
         text = await scrape()
-    rest = 'namespace="ns",resourceType="scaledobject",scaledResource="so"'
+    rest = 'namespace="ns",resourceType="ScaledObject",scaledResource="so"'
     name = "keda_scaler_empty_upstream_responses_total"
     assert f'{name}{{ignoreNullValues="true",metricName="s0-queue",{rest},triggerName="orders"}} 1.0' in text
     assert f'{name}{{ignoreNullValues="false",metricName="s1-queue",{rest},triggerName=""}} 1.0' in text
@@ -151,8 +149,6 @@ async def test_the_daemon_tells_of_itself() -> None:
         text = await scrape()
     assert 'keda_trigger_registered_total{type="kafka"} 2.0' in text
     assert 'keda_resource_registered_total{namespace="ns",type="scaled_object"} 2.0' in text
-    assert 'leader_election_master_status{name="operator.keda.sh"} 1.0' in text
-    assert 'workqueue_depth{name="scaledobject"} 3.0' in text
     assert 'keda_build_info{git_commit=""' in text
     assert "process_resident_memory_bytes" in text
 
@@ -211,3 +207,78 @@ def test_counters_are_bounded() -> None:
     assert len(counts.validations) == 10_000
     counts.count(Asked("ScaledObject", "n0", {"metadata": {}}), Verdict())
     assert counts.validations["n0", "create"] == 2
+
+
+class Rented(QueueScaler):
+    """Talks to somebody, and so has requests that are counted."""
+
+    @classmethod
+    def source_key(cls, meta: NoMetadata, trigger: Trigger) -> tuple[str, ...]:
+        return ("queue",)
+
+
+async def test_one_name_of_two_kinds_is_one_series_of_requests() -> None:
+    meter = Meter(by_trigger=True)
+    platform = Platform(lambda: datetime.now(UTC), None)  # type: ignore[arg-type]
+    scaler = type("Rented", (Rented,), {"says": staticmethod(lambda: 1.0)})
+    async with Sources(platform, chance=random.Random(1), meter=meter) as sources:
+        live = {}
+        for kind_of in ("scaledobject", "scaledjob"):
+            about = Trigger("queue", 0, Inputs({}), "ns", "so", name="orders")
+            tenancy = sources.rent(scaler, NoMetadata(), about)
+            assert tenancy is not None
+            account_to(tenancy.requests)
+            for _ in range(2):
+                meter.note(200, 0.3)
+            meter.note(None, 3.0)
+            built = scaler(NoMetadata(), about, platform=platform)
+            made = LiveTrigger(
+                built, tenancy, interval=30, cached=False, now=lambda: datetime.now(UTC), changed=lambda _: None
+            )
+            live[kind_of] = {("ns", "so"): Live("uid", [made])}
+        families = {family.name: family for family in telemetry.Telemetry(live, meter=meter).collect()}
+        counted = {s.labels["status_code"]: s.value for s in families["keda_scaler_http_requests"].samples}
+        assert counted == {"200": 4, "error": 2}
+        durations = families["keda_scaler_http_request_duration_seconds"].samples
+        of_200 = [one for one in durations if one.labels["status_code"] == "200"]
+        assert [one.value for one in of_200 if one.labels.get("le") in ("0.25", "0.5", "+Inf")] == [0, 4, 4]
+        assert [round(one.value, 3) for one in of_200 if one.name.endswith("_sum")] == [1.2]
+        assert of_200[0].labels == {
+            "namespace": "ns",
+            "scaled_resource": "so",
+            "scaler": "queue",
+            "trigger_name": "orders",
+            "metric_name": "s0-queue",
+            "status_code": "200",
+            "le": "0.005",
+        }
+        assert meter.durations == {}
+        for objects in live.values():
+            objects.clear()
+        gone = telemetry.Telemetry(live, meter=meter).collect()
+        assert [family.name for family in gone if family.name.startswith("keda_scaler_http") and family.samples] == []
+
+
+async def test_a_poll_that_begins_late_is_seen() -> None:
+    about = Trigger("queue", 0, Inputs({}), "ns", "so")
+    platform = Platform(lambda: datetime.now(UTC), None)  # type: ignore[arg-type]
+    scaler = kind(lambda: 1.0)(NoMetadata(), about, platform=platform)
+    late: list[float] = []
+    polled = LiveTrigger(
+        scaler,
+        None,
+        interval=0.1,
+        cached=False,
+        now=lambda: datetime.now(UTC),
+        changed=lambda _: late.append(polled.late),
+    )
+    live = Live("uid", [BrokenTrigger(1, "kafka", ScalerError("no such type")), polled])
+    assert live.late() == 0
+    polled.start()
+    while max(late, default=0.0) < 0.2:
+        time.sleep(0.5)  # noqa: ASYNC251  nothing else gets its turn: what was due meanwhile is late
+        await asyncio.sleep(0.12)
+    polled.close()
+    families = telemetry.Telemetry({"scaledobject": {("ns", "so"): live}, "scaledjob": {}}).collect()
+    (sample,) = next(one for one in families if one.name == "keda_internal_scale_loop_latency_seconds").samples
+    assert (sample.labels, sample.value) == ({"namespace": "ns", "type": "scaledobject", "resource": "so"}, live.late())

@@ -29,7 +29,7 @@ from keda_py.decide.formula.kind import (
     is_array,
 )
 from keda_py.decide.formula.steps import Steps
-from keda_py.decide.number import power, quotient, remainder, wrapped
+from keda_py.decide.number import int64, power, quotient, remainder, wrapped
 
 _DEEPEST: Final = 64
 _NAMES: Final = MappingProxyType(
@@ -211,10 +211,12 @@ def _remainder(left: Any, right: Any, _: Steps) -> int:
 
 
 def _range(first: Any, last: Any, steps: Steps) -> list[int]:
-    if type(first) is not int or type(last) is not int:
+    if not (is_number(first) and is_number(last)):
         raise _refused("..", first, last)
-    steps.spend(max(0, last - first + 1))
-    return list(range(first, last + 1))
+    # A float gets here where its kind was not known before, and loses its fraction as in Go.
+    begin, end = int64(first), int64(last)
+    steps.spend(max(0, end - begin + 1))
+    return list(range(begin, end + 1))
 
 
 _NUMBERS: Final = _arithmetic()

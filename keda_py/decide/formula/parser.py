@@ -45,6 +45,8 @@ class Parser:
     def formula(self) -> Code:
         """Return the code of the whole; raise `FormulaError` where it makes no sense."""
         whole = self._expression(0)
+        # KEDA writes float() around it, where a comma may follow.
+        self._took(",")
         if self._token.sort is not Sort.END:
             raise self._unexpected("an operator or the end of the formula")
         return whole
