@@ -28,7 +28,8 @@ def telling(status: int) -> Answer:
 
     async def tell(request: web.Request) -> web.Response:
         told = [value for name, value in request.headers.items() if name not in _USUAL]
-        text = f"{told} {request.path} {request.query_string} {await request.text()}"
+        body = (await request.read()).decode(errors="replace")
+        text = f"{told} {request.path} {request.query_string} {body}"
         # Of OAuth 2, of Vault, of AWS, of Google and Azure.
         named = {"error": text, "error_description": text, "errors": [text], "__type": text, "message": text}
         return web.json_response(named | {"status": "error", "data": text}, status=status)

@@ -1,17 +1,20 @@
-"""Canaries outside the cluster: in a Vault, in files, in tokens, at OAuth 2 servers, and in what opens these.
+"""Canaries outside the cluster: in a Vault, files, tokens, at servers for OAuth 2 and metrics, and in what opens these.
 
 What is read there goes to a source that is content with it, and to one that repeats it.
 """
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import pytest
 from aiohttp import web
 
+from keda_py.serve.otlp import Exporter, connect
 from tests.vault.server import Vault
 
 from .canary import Canaries
@@ -121,7 +124,7 @@ def _vault(address: str, token: str, *secrets: Manifest | str, **rest: Any) -> M
     return {"hashiCorpVault": {"address": address, "secrets": found, **login, **rest}}
 
 
-# --- files, tokens and grants ---------------------------------------------------------------------------------------
+# --- files, tokens, grants and a collector ----------------------------------------------------------------------------
 
 
 def plant_in_files(reading: Reading, folder: Path) -> None:
@@ -160,3 +163,13 @@ def plant_grants(reading: Reading) -> None:
         oauth2 = {"clientId": "me", "clientSecret": secret, "tokenUrl": address, "scopes": ["all"]}
         says = {"well": "answered 401", "parrot": "no token", "scold": "no token"}
         reading.one({"oauth2": oauth2}, mode="oauth", says=says.get(server, ""))
+
+
+def plant_at_collector(reading: Reading, environment: pytest.MonkeyPatch) -> Exporter:
+    """Plant in what the daemon sends its metrics with, to a collector that takes none and repeats all; return that."""
+    hatch = reading.garden.canaries.hatch
+    place = f"me:{hatch('a collector: the password in its address')}@{reading.addresses['http', 'scold']}"
+    environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{place}")
+    environment.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"x-token={hatch('a collector: a header')}")
+    environment.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+    return connect(os.environ)

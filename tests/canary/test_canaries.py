@@ -27,7 +27,7 @@ from .cloud import clouds, plant_at_amazon, plant_at_azure, plant_at_google
 from .garden import Garden
 from .search import Search, all_told
 from .source import doors
-from .store import Reading, overheard, plant_grants, plant_in_files, plant_in_vault, plant_tokens
+from .store import Reading, overheard, plant_at_collector, plant_grants, plant_in_files, plant_in_vault, plant_tokens
 from .trigger import Planting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -93,9 +93,12 @@ async def test_nothing_of_a_secret_store_or_a_broker_shows_anywhere(
             plant_grants(reading)
             plant_at_rabbitmq(garden, rabbit)
             plant_at_kafka(garden, broker, authority, token_endpoint=f"http://{addresses['http', 'well']}/token")
-            async with trying(ca_folders=found.authorities, authentication_folder=tmp_path / "files") as cluster:
+            settings = {"ca_folders": found.authorities, "authentication_folder": tmp_path / "files"}
+            async with trying(exporter=plant_at_collector(reading, monkeypatch), **settings) as cluster:
                 cluster.apply(*garden.manifests)
                 await all_told(cluster, garden, seconds=LONG)
                 await search.through(cluster)
-    search.through_log("".join(capfd.readouterr()))
+    said = "".join(capfd.readouterr())
+    assert "it answered 401" in said, "metrics were refused"
+    search.through_log(said)
     search.nothing_was_found()
