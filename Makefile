@@ -8,7 +8,7 @@ TRY     = $(VENV)/try
 
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help test check static unit format crds docs screenshot requirements run demo servers controlplane vault bench soak clean
+.PHONY: help test check static unit format crds docs screenshot requirements run demo servers kerberos controlplane vault bench soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -34,17 +34,23 @@ demo: $(STAMP) servers
 	@$(BIN)/python -m tests.demo
 
 ## make test       everything: static checks and all tests
-test: static servers controlplane vault
+test: static servers kerberos controlplane vault
 	@$(BIN)/python -m pytest -q tests/decide -m "not e2e" --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Real servers for tests, from the system's packages: each program, and the package that has it.
 servers:
-	@missing=""; for pair in prometheus:prometheus rabbitmq-server:rabbitmq-server java:default-jre-headless mvn:maven; do \
+	@missing=""; for pair in prometheus:prometheus rabbitmq-server:rabbitmq-server java:default-jre-headless mvn:maven \
+	    krb5kdc:krb5-kdc kadmin.local:krb5-admin-server krb5-config:libkrb5-dev cc:build-essential; do \
 	  PATH="$$PATH:/usr/sbin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
 	[ -z "$$missing" ] || { echo "installing$$missing"; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends $$missing \
 	    >/dev/null; }
+
+# Not in dev.txt: compiled against MIT Kerberos, which `make check` does without.
+kerberos: $(STAMP) servers
+	@$(BIN)/python -c "import gssapi" 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes --no-build-isolation -r requirements/kerberos.txt
 
 controlplane: $(STAMP)
 	@$(BIN)/python -m tests.controlplane build >/dev/null
@@ -96,6 +102,7 @@ requirements: $(STAMP)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --extra all --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --no-emit-index-url --extra cron --extra http --extra dev-cluster -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/try.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url requirements/uv.in -o requirements/uv.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt requirements/kerberos.in -o requirements/kerberos.txt
 
 clean:
 	rm -rf $(VENV) dist site

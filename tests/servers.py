@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
@@ -17,11 +17,13 @@ READY_SECONDS: Final = 30.0
 
 
 def program(name: str) -> str:
-    """Return a program's path; a missing one is a visible skip on a person's machine and a failure in CI."""
+    """Return a program's path; it is `lacking` if there is none."""
     found = shutil.which(name)
-    if found is not None:
-        return found
-    reason = f"{name} is not installed; `make servers` installs what tests and demos need"
+    return found or lacking(f"{name} is not installed; `make servers` installs what tests and demos need")
+
+
+def lacking(reason: str) -> NoReturn:
+    """Tell that something cannot be had: a visible skip on a person's machine and a failure in CI."""
     if "PYTEST_CURRENT_TEST" in os.environ and not os.environ.get("CI"):
         pytest.skip(reason)
     raise FileNotFoundError(reason)

@@ -279,8 +279,9 @@ class ScaledObjects:
                 cause = "caused by forced activation annotation"
             note = f"Scaled {kind} from {before} to {after}, {cause}"
             self._recorder.normal(this.raw, EventReason.ACTIVATED, note)
-        elif decision.why is Why.SLEEP:
-            self._recorder.normal(this.raw, EventReason.DEACTIVATED, f"Deactivated {kind} from {before} to {after}")
+        elif decision.why in (Why.SLEEP, Why.UNUSED):
+            note = f"Deactivated {kind} from {before} to {after}: {decision.why.value}"
+            self._recorder.normal(this.raw, EventReason.DEACTIVATED, note)
 
     async def _rest(self, key: Key, raw: dict[str, Any], scaled_object: ScaledObject, live: Live) -> None:
         """Do nothing until it is not paused any more, but for the replicas that it is to be paused at.

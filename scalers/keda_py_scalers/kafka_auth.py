@@ -5,12 +5,11 @@ it a way to connect, and keeps what that needs open for as long.
 """
 
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from importlib import import_module
 from typing import Any, Final
 
 from aiokafka.abc import AbstractTokenProvider
@@ -31,6 +30,10 @@ MECHANISMS: Final = {
 """The SASL mechanism that a value of `sasl` stands for."""
 KERBEROS_MISSING: Final = (
     "sasl gssapi needs the Python module {}; install it into the daemon's image (keda-py[kerberos])"
+)
+KERBEROS_BROKEN: Final = (
+    "sasl gssapi: the Python module gssapi cannot be loaded; does the daemon's image have MIT Kerberos' libraries "
+    "(Debian's libgssapi-krb5-2)?"
 )
 
 Connect = Callable[..., Awaitable[Any]]
@@ -129,8 +132,7 @@ async def _credentials(
             pair = {"sasl_plain_username": login.username, "sasl_plain_password": login.password}
             yield open_wire, pair
         case KerberosLogin() as kerberos:
-            with tempfile.TemporaryDirectory(prefix="keda-py-") as folder:
-                yield _kerberos(kerberos, login.password, Path(folder)), {}
+            yield _kerberos(kerberos, login.password), {}
         case AwsLogin() as aws:
             token = await _tokens_of_aws(aws, platform)
             yield open_wire, {"sasl_oauth_token_provider": _provider(token, {})}
@@ -138,26 +140,35 @@ async def _credentials(
             # Only few clusters want such tokens, and an HTTP client is large.
             from keda_py_scalers.kafka_token import tokens_of  # noqa: PLC0415
 
-            async with tokens_of(endpoint, platform, trigger) as token:
+            async with tokens_of(
+                platform,
+                trigger,
+                url=endpoint.url,
+                client=endpoint.client,
+                secret=endpoint.secret,
+                scopes=endpoint.scopes,
+            ) as token:
                 provider = _provider(token, dict(endpoint.extensions))
                 yield open_wire, {"sasl_oauth_token_provider": provider}
 
 
-def _kerberos(login: KerberosLogin, password: str, folder: Path) -> Connect:
+def _kerberos(login: KerberosLogin, password: str) -> Connect:
     try:
         # Compiled against MIT Kerberos, which is not everywhere.
-        from keda_py_scalers.kafka_kerberos import Kerberos  # noqa: PLC0415
+        import_module("gssapi")
     except ModuleNotFoundError as error:
         raise SourceUnavailable(KERBEROS_MISSING.format(error.name)) from None
-    kerberos = Kerberos(
-        folder,
+    except ImportError:
+        raise SourceUnavailable(KERBEROS_BROKEN) from None
+    from keda_py_scalers.kafka_kerberos import Kerberos  # noqa: PLC0415  few clusters want it
+
+    return Kerberos(
         principal=login.principal,
         password=password,
         keytab=login.keytab,
         config=login.config,
         service=login.service,
-    )
-    return kerberos.connect
+    ).connect
 
 
 def _provider(token: Callable[[], Awaitable[str]], extensions: Mapping[str, str]) -> Any:

@@ -23,6 +23,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from keda_py.scaler import ScalerError, SourceUnavailable
 from keda_py_scalers.bounded import OversizedError
 from keda_py_scalers.kafka_auth import Connect
+from keda_py_scalers.kafka_connection import LoginError
 
 Address = tuple[str, int]
 CLIENT_ID: Final = "keda-py"
@@ -133,6 +134,8 @@ class Brokers:
         milliseconds = round(self._seconds * 1000)
         try:
             return await self._open_connection(host, port, client_id=CLIENT_ID, request_timeout_ms=milliseconds)
+        except LoginError as error:
+            raise UnreachableError(f"broker {_shown(address)}: {error}") from None
         except (TimeoutError, ScalerError):
             raise
         except (KafkaConnectionError, OSError) as error:

@@ -4,9 +4,14 @@ from typing import Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
 
+from keda_py.scaler import ScalerError
 from keda_py_scalers.bounded import BoundedReader
 
 _ACKNOWLEDGED: Final = b"\x01"
+
+
+class LoginError(ScalerError):
+    """There is no logging in to this broker; there may be to another one."""
 
 
 class _OAuth(OAuthAuthenticator):  # type: ignore[misc]  # aiokafka has no types

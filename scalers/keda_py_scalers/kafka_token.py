@@ -1,11 +1,10 @@
 """Tokens for SASL OAUTHBEARER by the client credentials grant, from the client that all triggers over HTTP use."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from keda_py.scaler import Platform, Trigger
 from keda_py_scalers.http import HttpMetadata, HttpScaler
-from keda_py_scalers.kafka_auth import TokenEndpoint
 
 
 class _ClientCredentials(HttpMetadata):
@@ -17,15 +16,15 @@ class _ClientCredentials(HttpMetadata):
 
 @asynccontextmanager
 async def tokens_of(
-    endpoint: TokenEndpoint, platform: Platform, trigger: Trigger
+    platform: Platform, trigger: Trigger, *, url: str, client: str, secret: str, scopes: Sequence[str]
 ) -> AsyncIterator[Callable[[], Awaitable[str]]]:
     """Yield what returns a token that is still good for a while; it raises `ScalerError` when there is none."""
     given = {
         "authModes": ["oauth"],
-        "oauthTokenURI": endpoint.url,
-        "clientID": endpoint.client,
-        "clientSecret": endpoint.secret,
-        "scopes": list(endpoint.scopes),
+        "oauthTokenURI": url,
+        "clientID": client,
+        "clientSecret": secret,
+        "scopes": list(scopes),
     }
     async with HttpScaler.connect(_ClientCredentials.model_validate(given), trigger, platform) as http:
         yield http.bearer

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from tests.brokers.certificate import Authority
@@ -92,7 +93,15 @@ class Broker:
     """One broker of several; the first is the controller too."""
 
     def __init__(
-        self, folder: Path, *, node: int, brokers: int, controller: Listener, listeners: list[Listener]
+        self,
+        folder: Path,
+        *,
+        node: int,
+        brokers: int,
+        controller: Listener,
+        listeners: list[Listener],
+        settings: Mapping[str, str],
+        options: Sequence[str],
     ) -> None:
         self.node = node
         self.listeners = {listener.name: listener for listener in listeners}
@@ -100,6 +109,8 @@ class Broker:
         self._folder = folder / f"broker-{node}"
         self._brokers = brokers
         self._controller = controller
+        self._settings = settings
+        self._options = options
 
     @property
     def port(self) -> int:
@@ -158,6 +169,7 @@ class Broker:
         for listener in self.listeners.values():
             prefix = f"listener.name.{listener.name.lower()}."
             settings |= {prefix + name: value for name, value in listener.config.items()}
+        settings |= self._settings
         text = "".join(f"{name}={value}\n" for name, value in settings.items())
         (self._folder / "config").write_text(text)
 
@@ -165,7 +177,7 @@ class Broker:
         """Start the process; `wait_ready` tells when it listens."""
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
         with (self._folder / "log").open("ab") as log:
-            command = java("kafka.Kafka", str(self._folder / "config"), options=(*JVM, quiet))
+            command = java("kafka.Kafka", str(self._folder / "config"), options=(*JVM, quiet, *self._options))
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def wait_ready(self) -> None:
@@ -206,11 +218,28 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def kafka(folder: Path, listeners: Sequence[Sequence[Listener]] = ((),)) -> Iterator[list[Broker]]:
-    """Run a cluster with a broker for each list of further listeners; yield the brokers."""
+def kafka(
+    folder: Path,
+    listeners: Sequence[Sequence[Listener]] = ((),),
+    *,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    options: Sequence[str] = (),
+) -> Iterator[list[Broker]]:
+    """Run a cluster with a broker for each list of further listeners; yield the brokers.
+
+    `settings`: besides those that every broker has. `options`: of the JVM.
+    """
     controller, count = Listener(CONTROLLER), len(listeners)
     brokers = [
-        Broker(folder, node=node, brokers=count, controller=controller, listeners=[Listener(PLAIN_LISTENER), *further])
+        Broker(
+            folder,
+            node=node,
+            brokers=count,
+            controller=controller,
+            listeners=[Listener(PLAIN_LISTENER), *further],
+            settings=settings,
+            options=options,
+        )
         for node, further in enumerate(listeners, 1)
     ]
     cluster = unique()

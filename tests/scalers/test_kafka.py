@@ -1,26 +1,22 @@
 """Kafka triggers without a broker: what lag is, what the parameters mean, what goes over the wire."""
 
-import base64
-import hashlib
-import hmac
 import struct
+import sys
 from datetime import UTC, datetime
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keda_py_scalers.apache_kafka import ApacheKafkaScaler
 from keda_py_scalers.kafka import KafkaScaler
-from keda_py_scalers.kafka_auth import entered
+from keda_py_scalers.kafka_kerberos import reduced
 from keda_py_scalers.kafka_lag import Lag, Position, Rules, lag_of, measure
 from keda_py_scalers.kafka_wire import Commits, Coordinators, FetchOffsets, FindCoordinators, GroupCommits, TooOldError
 
-from keda_py.scaler import Inputs, MetadataError, Platform, PodIdentity, Trigger, build
+from keda_py.scaler import Inputs, MetadataError, Platform, Trigger, build
 from keda_py.testing import FakeKubernetes, FakeSource, made
 
 from .asking import Asked, read
@@ -285,7 +281,8 @@ def test_garbage_is_an_error_and_no_answer(content: bytes) -> None:
     assert all(isinstance(commits.error, int) for commits in found.values())
 
 
-async def test_kerberos_says_what_to_install() -> None:
+async def test_kerberos_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
     login = {"username": "u", "password": "p", "realm": "R", "kerberosConfig": "c"}
     outcome = await read(Asked(KafkaScaler, GIVEN | {"sasl": "gssapi"}, login))
     assert (
@@ -294,59 +291,35 @@ async def test_kerberos_says_what_to_install() -> None:
     )
 
 
-# --- Amazon MSK -----------------------------------------------------------------------------------------------------
-
-
-def signature(secret: str, day: str, region: str, text: str) -> str:
-    """Return what AWS's signature version 4 makes of a text."""
-    key = f"AWS4{secret}".encode()
-    for part in (day, region, "kafka-cluster", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return hmac.digest(key, text.encode(), "sha256").hex()
-
-
-MSK = {"awsRegion": "eu-west-1", "tls": "enable"}
+async def test_a_kerberos_that_cannot_be_loaded_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gssapi.py").write_text("raise ImportError('libgssapi_krb5.so.2: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "gssapi", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    login = {"username": "u", "password": "p", "realm": "R", "kerberosConfig": "c"}
+    outcome = await read(Asked(KafkaScaler, GIVEN | {"sasl": "gssapi"}, login))
+    assert "does the daemon's image have MIT Kerberos' libraries (Debian's libgssapi-krb5-2)?" in str(outcome.failure)
 
 
 @pytest.mark.parametrize(
-    ("kind", "how"),
+    "loads",
     [
-        (KafkaScaler, {"sasl": "oauthbearer", "saslTokenProvider": "aws_msk_iam"}),
-        (ApacheKafkaScaler, {"sasl": "aws_msk_iam"}),
+        "include /etc/shadow",
+        "includedir /etc",
+        "module /tmp/keda-py-x/keytab:p",
+        "[plugins]\npwqual = {\nmodule = p:/tmp/p.so\n}",
+        " [plugins]\nclpreauth = {\nmodule = p:/tmp/p.so\n}",
+        "[libdefaults]\nplugin_base_dir = /tmp",
+        "[realms]\nR = {\npkinit_identities = PKCS11:/tmp/p.so\n}",
+        f"[libdefaults]\na = {'x' * 1019}[plugins]",
+        "[logging]\ndefault = FILE:/tmp/log",
     ],
 )
-async def test_a_token_for_msk_is_a_signed_url(kind: Any, how: dict[str, str]) -> None:
-    auth = {"awsAccessKeyID": "AKID", "awsSecretAccessKey": "s3cret", "awsSessionToken": "session/+"}
-    scaler = made(kind, GIVEN | MSK | how, auth=auth)
-    async with entered(scaler.meta.login(scaler.trigger), scaler.platform, scaler.trigger) as connect:
-        assert isinstance(connect, partial)
-        options = connect.keywords
-        assert (options["security_protocol"], options["sasl_mechanism"]) == ("SASL_SSL", "OAUTHBEARER")
-        token = await options["sasl_oauth_token_provider"].token()
-    assert "=" not in token
-    url = urlsplit(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
-    assert (url.scheme, url.netloc, url.path) == ("https", "kafka.eu-west-1.amazonaws.com", "/")
-    query = dict(parse_qsl(url.query))
-    assert query["Action"] == "kafka-cluster:Connect"
-    assert query["X-Amz-Expires"] == "900"
-    assert query["X-Amz-Security-Token"] == "session/+"
-    assert query.pop("User-Agent") == "keda-py"
-    signed, moment = query.pop("X-Amz-Signature"), query["X-Amz-Date"]
-    scope = f"{moment[:8]}/eu-west-1/kafka-cluster/aws4_request"
-    assert query["X-Amz-Credential"] == f"AKID/{scope}"
-    sorted_query = "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in sorted(query.items()))
-    request = f"GET\n/\n{sorted_query}\nhost:{url.netloc}\n\nhost\n{hashlib.sha256(b'').hexdigest()}"
-    text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    assert signed == signature("s3cret", moment[:8], "eu-west-1", text)
-
-
-def test_who_to_be_at_aws_has_to_be_said() -> None:
-    how = {"sasl": "oauthbearer", "saslTokenProvider": "aws_msk_iam"}
-    with pytest.raises(MetadataError, match="awsSecretAccessKey"):
-        made(KafkaScaler, GIVEN | MSK | how, auth={"awsAccessKeyID": "AKID"})
-    with pytest.raises(MetadataError, match="needs tls enable; saslTokenProvider aws_msk_iam: needs awsRegion"):
-        made(KafkaScaler, GIVEN | how, auth={"awsAccessKeyID": "AKID"})
-    made(KafkaScaler, GIVEN | MSK | how, pod_identity=PodIdentity("aws"))
+def test_a_krb5_conf_loads_nothing_of_the_daemons(loads: str) -> None:
+    left = reduced(f"{loads}\n[realms]\nR = {{\n  kdc = k:88\n}}\n[domain_realm]\n.r = R\n")
+    assert not [word for word in ("include", "module", "plugin", "pkinit", "/tmp", "/etc") if word in left]
+    assert left.endswith("[realms]\nR = {\nkdc = k:88\n}\n[domain_realm]\n.r = R\n\n")
 
 
 def test_partitions_that_follow_each_other_are_one_range() -> None:
