@@ -88,7 +88,7 @@ class ScaledObjects:
         self._recorder = recorder
         self._now = now
         self._owns = owns
-        self._finalizer = Finalizer(cluster, targets, reporter=reporter, recorder=recorder)
+        self._finalizer = Finalizer(cluster, targets, hpas, reporter=reporter, recorder=recorder)
         cluster.scaled_objects.on_change(self._learn)
 
     async def reconcile(self, key: Key) -> float | None:
