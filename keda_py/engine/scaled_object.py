@@ -88,7 +88,7 @@ class ScaledObjects:
         self._recorder = recorder
         self._now = now
         self._owns = owns
-        self._finalizer = Finalizer(cluster, targets, reporter)
+        self._finalizer = Finalizer(cluster, targets, hpas, reporter)
         cluster.scaled_objects.on_change(self._learn)
 
     async def reconcile(self, key: Key) -> float | None:

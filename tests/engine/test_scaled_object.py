@@ -413,9 +413,12 @@ async def test_the_original_count_is_given_back_on_deletion(world: World) -> Non
     async with world.daemon():
         await asyncio.sleep(60)
         assert world.replicas == 0
+        world.api.writes.clear()
         world.api.delete(f"{SO}/app")
         await asyncio.sleep(1)
         assert world.replicas == 3
+        done = [(method, path.rpartition("/")[2]) for method, path in world.api.writes]
+        assert done.index(("DELETE", "keda-hpa-app")) < done.index(("PATCH", "scale")), "it would take them back"
         assert f"{SO}/app" not in world.api.objects
 
 
