@@ -68,13 +68,15 @@ class Finalizer:
 
     async def _restore(self, raw: dict[str, Any]) -> None:
         original = (raw.get("status") or {}).get("originalReplicaCount")
+        name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
         try:
             scaled_object = ScaledObject.parse(raw)
             if original is None or not scaled_object.spec.restores:
                 return
             target = target_of(scaled_object)
             await self._targets.set(target, await self._targets.read(target), original)
-            log.info("restored", target=str(target), replicas=original, why="the ScaledObject was deleted")
+            about = {"object": name, "target": f"{target.kind}/{target.name}"}
+            log.info("restored", **about, replicas=original, why="the ScaledObject was deleted")
         except (ManifestError, TargetError) as error:
             # There is nothing left to restore; the deletion must not hang on it.
-            log.warning("not restored", object=raw["metadata"]["name"], message=str(error))
+            log.warning("not restored", object=name, message=str(error))
