@@ -14,8 +14,7 @@ from keda_py.engine.hpa import HpaKeeper
 from keda_py.engine.live import Key
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.target import Scale, TargetError, Targets, target_of
-from keda_py.kube.recorder import Recorder
-from keda_py.naming import FINALIZER, EventReason, Label
+from keda_py.naming import FINALIZER, Label
 
 log = structlog.get_logger("scaledobject")
 
@@ -29,14 +28,11 @@ class Finalizer:
     were restored: one whose target is given some goes before.
     """
 
-    def __init__(
-        self, cluster: Cluster, targets: Targets, hpas: HpaKeeper, *, reporter: Reporter, recorder: Recorder
-    ) -> None:
+    def __init__(self, cluster: Cluster, targets: Targets, hpas: HpaKeeper, reporter: Reporter) -> None:
         self._cluster = cluster
         self._targets = targets
         self._hpas = hpas
         self._reporter = reporter
-        self._recorder = recorder
 
     async def adopt(self, raw: dict[str, Any], scaled_object: ScaledObject, scale: Scale) -> dict[str, Any]:
         """Put our label on an object, and if its deletion needs work the finalizer; write down what that needs."""
@@ -73,7 +69,6 @@ class Finalizer:
         rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
         version = raw["metadata"]["resourceVersion"]
         await self._cluster.patch_scaled_object(key, {"metadata": {"finalizers": rest, "resourceVersion": version}})
-        self._recorder.warning(raw, EventReason.DELETED, "ScaledObject was deleted")
         return True
 
     async def _restore(self, raw: dict[str, Any]) -> None:

@@ -96,7 +96,14 @@ class World:
         resolver = Resolver(
             client, targets, authentications={}, policy=policy, stores=stores, chance=chance, wake=queue.add
         )
-        reporter = Reporter(client, SCALED_OBJECTS, kept[SCALED_OBJECTS], recorder=recorder, wording=SCALED_OBJECT)
+        reporter = Reporter(
+            client,
+            SCALED_OBJECTS,
+            kept[SCALED_OBJECTS],
+            recorder=recorder,
+            wording=SCALED_OBJECT,
+            ended=lambda _: True,
+        )
         async with Sources(platform, chance=chance) as sources, stores, resolver:
             self.objects = ScaledObjects(
                 cluster,
@@ -240,7 +247,7 @@ async def test_a_source_that_fails_moves_nothing_and_says_so_once(world: World) 
         assert world.condition("Ready") == ("False", "TriggerError")
         assert "triggers[0] (kubernetes-workload): pods is forbidden" in world.message()
         assert world.condition("Active") == ("Unknown", "UnknownState")
-        assert world.events().count(("Warning", "KEDAMetricSourceFailed")) == 1
+        assert world.events().count(("Warning", "KEDAScalerFailed")) == 1
         with pytest.raises(MetricUnavailableError, match="forbidden"):
             await read_metric(world.live, "ns", "app", "s0-workload-ns")
         world.pods.count = 9
