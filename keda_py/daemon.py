@@ -110,7 +110,8 @@ class Daemon:
             leadership=settings.leadership,
             changed=lambda _: self._term_over.set(),
         )
-        self._admission = self._admitting()
+        self.admission = self._admitting()
+        """Says of objects whether they may be let in."""
         self.telemetry = self._telling()
         """What `/metrics` shows."""
 
@@ -326,7 +327,7 @@ class Daemon:
                 lease=leadership.name if leadership.elect else None,
                 leads=lambda: self.acts,
             ),
-            admission=self._admission.counts,
+            admission=self.admission.counts,
         )
 
     def _servers(self) -> Servers:
@@ -337,6 +338,6 @@ class Daemon:
             reflector=self._reflector,
             telemetry=self.telemetry,
             read=partial(read_metric, self.live),
-            review=self._admission.review,
+            review=self.admission.review,
             listed=self._is_listed,
         )

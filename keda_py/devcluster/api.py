@@ -6,10 +6,11 @@ this process, `http` to kubectl. Everything happens within one call without awai
 
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keda_py.decide.admission import Verdict
 from keda_py.devcluster import apply, definition, deletion, discovery, event, listing, rule, scale, token
 from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
 from keda_py.devcluster.patch import PatchError, json_patch, merge, strategic
@@ -17,6 +18,7 @@ from keda_py.devcluster.rule import Refusal, bad_request, invalid_as, not_found
 from keda_py.devcluster.selector import Matches, SelectorError, by_fields, by_labels
 from keda_py.devcluster.store import Change, ExpiredError, Object, Store
 from keda_py.devcluster.table import included, table
+from keda_py.engine.admission import Asked
 from keda_py.runtime.clock import Now
 
 JSON: Final = "application/json"
@@ -52,10 +54,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status code and a decoded body."""
+    """A status code and a decoded body; `warnings` are for whoever asked."""
 
     status: int
     body: Any
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,17 @@ class Route:
     subresource: str
 
 
+Admit = Callable[[Asked], Awaitable[Verdict]]
+"""Says whether an object may be written (see `admission`)."""
+
+
 class Api:
-    """An API server over a store."""
+    """An API server over a store; set `admit` to whoever is asked about objects of KEDA's kinds."""
 
     def __init__(self, store: Store, *, now: Now, chance: random.Random) -> None:
         self.store = store
         self.now = now
+        self.admit: Admit | None = None
         self._chance = chance
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         self._by_words: dict[tuple[str, str], Kind] = {}

@@ -81,8 +81,7 @@ def test_what_the_hpa_controller_tells_is_counted(side: Side, space: str, deploy
     spec["metrics"] = [{"type": "External", "external": metric}]
     side.make(at("autoscaling/v2", space, "horizontalpodautoscalers"), {"metadata": {"name": "one"}, "spec": spec})
     for times in (1, 2):
-        chosen = "reason=SuccessfulRescale,involvedObject.name=one"
-        (found,) = side.until(lambda: counted(side, at("v1", space, "events"), chosen, times), f"told {times} times")
+        found = told(side, at("v1", space, "events"), times)
         assert found["message"] == "New size: 2; reason: Current number of replicas below Spec.MinReplicas"
         assert found["source"] == {"component": "horizontal-pod-autoscaler"}
         assert found["reportingComponent"] == "horizontal-pod-autoscaler"
@@ -91,8 +90,15 @@ def test_what_the_hpa_controller_tells_is_counted(side: Side, space: str, deploy
         side.patch(f"{deployments}/one/scale", {"spec": {"replicas": 1}})
 
 
-def counted(side: Side, events: str, chosen: str, times: int) -> list[Any]:
-    return [e for e in side.get(events, fieldSelector=chosen)["items"] if e["count"] == times]
+def told(side: Side, events: str, times: int) -> Any:
+    """Return the only event about the HPA, once it was told so often."""
+
+    def counted() -> list[Any]:
+        items = side.get(events, fieldSelector="reason=SuccessfulRescale,involvedObject.name=one")["items"]
+        return [event for event in items if event["count"] == times]
+
+    (found,) = side.until(counted, f"told {times} times")
+    return found
 
 
 def test_a_lease_is_taken_by_one(side: Side, space: str) -> None:
