@@ -22,7 +22,6 @@ IGNORED: Final = (
     "http-idle-conn-timeout",
     "http-max-idle-conns",
     "http-max-idle-conns-per-host",
-    "k8s-cluster-name",
     "kube-api-burst",
     "kube-api-qps",
     "logtostderr",
@@ -185,6 +184,7 @@ _FLAGS: Final[list[Decorator]] = [
     _flag("metrics-server-service-name", "keda-metrics-apiserver", "Service that the APIService points at."),
     _flag("webhooks-service-name", "keda-admission-webhooks", "Service that the webhook configuration points at."),
     _flag("k8s-cluster-domain", "cluster.local", "DNS domain of the cluster."),
+    _flag("k8s-cluster-name", "kubernetes-default", "What the cluster is called in CloudEvents."),
     _flag(
         "ca-dir",
         ("/custom/ca",),
@@ -272,6 +272,7 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     return Settings(
         kubeconfig=given["kubeconfig"],
         namespace=given["pod_namespace"],
+        cluster_name=given["k8s_cluster_name"],
         watch_namespaces=tuple(filter(None, (part.strip() for part in given["watch_namespace"].split(",")))),
         watch_label_selector=given["watch_label_selector"],
         watch_label_selector_for_triggerauth=given["watch_label_selector_for_triggerauth"],

@@ -4,17 +4,21 @@ import asyncio
 import random
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 
 from keda_py.decide import report
 from keda_py.engine.admission import LIMIT_RANGES, Admission, Watched, trim_limit_range
+from keda_py.engine.authentication_event import AuthenticationEvents
 from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
 from keda_py.engine.elsewhere import Opener
+from keda_py.engine.event_source import EventSource
+from keda_py.engine.event_sources import CLOUD_EVENT_SOURCES, CLUSTER_CLOUD_EVENT_SOURCES, EventSources
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.job import JOBS, PODS, Jobs, trim_job, trim_pod
 from keda_py.engine.live import Builder, Key, Live
@@ -73,6 +77,8 @@ class Daemon:
         """The ScaledObjects at work."""
         self.live_jobs: dict[Key, Live] = {}
         """The ScaledJobs at work."""
+        self.event_sources: dict[Key, EventSource] = {}
+        """The CloudEventSources at work."""
         self.listed = asyncio.Event()
         """Set once all that is watched has been read for the first time."""
         self._settings = settings
@@ -85,6 +91,7 @@ class Daemon:
         self._queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._job_queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._authentication_queue: WorkQueue[AuthenticationKey] = WorkQueue(chance=self._chance)
+        self._event_queue: WorkQueue[Key] = WorkQueue(chance=self._chance)
         self._stores = {
             SCALED_OBJECTS: Store(trim_scalable),
             SCALED_JOBS: Store(trim_scalable),
@@ -98,6 +105,8 @@ class Daemon:
         # Apart from the rest: who may not see Jobs can have ScaledObjects all the same.
         self._job_stores = {JOBS: Store(trim_job), PODS: Store(trim_pod)}
         self._job_reflectors = self._reflect(self._job_stores)
+        self._event_stores = {r: Store(trim_scalable) for r in (CLOUD_EVENT_SOURCES, CLUSTER_CLOUD_EVENT_SOURCES)}
+        self._event_reflectors = self._reflect(self._event_stores)
         self._limit_ranges = Store(trim_limit_range)
         self._limit_reflectors = self._reflect({LIMIT_RANGES: self._limit_ranges}) if settings.webhook else []
         self._recorder = Recorder(client, now=now, instance=socket.gethostname(), chance=self._chance)
@@ -128,10 +137,21 @@ class Daemon:
         stores = self._elsewhere(platform)
         resolver = self._resolver(targets, self._queue, stores)
         job_resolver = self._resolver(targets, self._job_queue, stores)
-        async with Sources(platform, chance=self._chance, meter=self._meter) as sources, stores, resolver, job_resolver:
+        event_resolver = self._resolver(targets, self._event_queue, stores)
+        events = self._event_sources(event_resolver, platform)
+        async with (
+            Sources(platform, chance=self._chance, meter=self._meter) as sources,
+            stores,
+            resolver,
+            job_resolver,
+            event_resolver,
+            events,
+        ):
             builder = Builder(self.live, self._registry, resolver, sources, platform)
             job_builder = Builder(self.live_jobs, self._registry, job_resolver, sources, platform)
             controllers = [
+                # First: the others' events are for it to hear.
+                Controller(self._event_queue, events.known, events.reconcile, begin=events.begin),
                 self._scaled_objects(targets, workloads, builder),
                 self._scaled_jobs(job_builder),
                 self._authentication_users(),
@@ -148,7 +168,8 @@ class Daemon:
 
     async def _work(self, controllers: Sequence[Controller], parts: asyncio.TaskGroup) -> None:
         parts.create_task(self._recorder.run(), name="events")
-        for reflector in [*self._reflectors, *self._job_reflectors, *self._limit_reflectors]:
+        apart = [*self._job_reflectors, *self._event_reflectors, *self._limit_reflectors]
+        for reflector in [*self._reflectors, *apart]:
             parts.create_task(reflector.run(), name="watch")
         if self._exporter is not None:
             parts.create_task(self._exporter.run(self.telemetry.collect, self._now), name="export")
@@ -201,10 +222,27 @@ class Daemon:
         return Controller(self._job_queue, store.keys, jobs.reconcile, self._settings.reconciles, jobs.begin)
 
     def _reporter(self, resource: Resource, wording: report.Wording) -> Reporter:
-        return Reporter(self._client, resource, self._stores[resource], recorder=self._recorder, wording=wording)
+        store = self._stores[resource]
+        selector = self._settings.watch_label_selector
+        return Reporter(
+            self._client, resource, store, recorder=self._recorder, wording=wording, ended=self._ended(selector)
+        )
+
+    def _ended(self, label_selector: str) -> Callable[[dict[str, Any]], bool]:
+        """Return what tells whether an object that is not seen any more was deleted, and that we are to tell of it.
+
+        With a selector it may only have lost its label; what waited for a finalizer was deleted all the same.
+        """
+        return lambda old: self.acts and (not label_selector or "deletionTimestamp" in old["metadata"])
 
     def _authentication_users(self) -> Controller:
         settings = self._settings
+        AuthenticationEvents(
+            self._recorder,
+            {r: self._stores[r] for r in (TRIGGER_AUTHENTICATIONS, CLUSTER_TRIGGER_AUTHENTICATIONS)},
+            tells=lambda: self.listed.is_set() and self.acts,
+            ended=self._ended(settings.watch_label_selector_for_triggerauth),
+        )
         queues = {"scaledobjects": (SCALED_OBJECTS, self._queue), "scaledjobs": (SCALED_JOBS, self._job_queue)}
         users = AuthenticationUsers(
             self._client,
@@ -222,6 +260,23 @@ class Daemon:
             acts=lambda: self.acts,
         )
         return Controller(self._authentication_queue, users.known, users.reconcile)
+
+    def _event_sources(self, resolver: Resolver, platform: Platform) -> EventSources:
+        sources = EventSources(
+            self._client,
+            self._event_stores,
+            self.event_sources,
+            authentications=self._authentications,
+            sinks=self._registry.sinks,
+            resolver=resolver,
+            platform=platform,
+            queue=self._event_queue,
+            place=(self._settings.cluster_name, self._settings.cluster_object_namespace),
+            acts=lambda: self.acts,
+            chance=self._chance,
+        )
+        self._recorder.on_event(sources.hear)
+        return sources
 
     # --- what they work with ----------------------------------------------------------------------------------------
 
@@ -269,7 +324,8 @@ class Daemon:
         ]
 
     def _namespaces_of(self, resource: Resource) -> Sequence[str]:
-        return ("",) if resource == CLUSTER_TRIGGER_AUTHENTICATIONS else self._settings.watch_namespaces or ("",)
+        of_cluster = resource in (CLUSTER_TRIGGER_AUTHENTICATIONS, CLUSTER_CLOUD_EVENT_SOURCES)
+        return ("",) if of_cluster else self._settings.watch_namespaces or ("",)
 
     def _reflector(
         self, resource: Resource, store: Store, namespace: str = "", *, field_selector: str = ""
@@ -322,12 +378,14 @@ class Daemon:
                     "scaledobject": self._queue,
                     "scaledjob": self._job_queue,
                     "triggerauthentication": self._authentication_queue,
+                    "cloudeventsource": self._event_queue,
                 },
                 self._client,
                 lease=leadership.name if leadership.elect else None,
                 leads=lambda: self.acts,
             ),
             admission=self.admission.counts,
+            events=self.event_sources,
         )
 
     def _servers(self) -> Servers:

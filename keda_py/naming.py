@@ -89,23 +89,28 @@ class Reason:
     HPA_ACTIVE: Final = "HPAActive"
     HPA_SCALING_DISABLED: Final = "ScalingDisabled"
     HPA_METRICS_UNAVAILABLE: Final = "HPAMetricsUnavailable"
+    SOURCE_ACTIVE: Final = "CloudEventSourceActive"
+    SOURCE_FAILED: Final = "CloudEventSourceFailed"
 
 
 class EventReason:
-    """Reasons of events, Normal unless said otherwise; those of Ready are told under the reason of the condition."""
+    """Reasons of events, Normal unless said otherwise; Ready as it becomes True or is refused is told under its own."""
 
+    UPDATE_FAILED: Final = "ScaledObjectUpdateFailed"  # Warning
     DELETED: Final = "ScaledObjectDeleted"  # Warning, as in KEDA
     PAUSED: Final = "ScaledObjectPaused"
     UNPAUSED: Final = "ScaledObjectUnpaused"
     FALLBACK_ACTIVATED: Final = "ScaledObjectFallbackActivated"
     FALLBACK_DEACTIVATED: Final = "ScaledObjectFallbackDeactivated"
     SCALERS_STARTED: Final = "KEDAScalersStarted"
+    SCALERS_STOPPED: Final = "KEDAScalersStopped"
     SCALER_FAILED: Final = "KEDAScalerFailed"  # Warning
     METRIC_SOURCE_FAILED: Final = "KEDAMetricSourceFailed"  # Warning
     ACTIVATED: Final = "KEDAScaleTargetActivated"
     ACTIVATION_FAILED: Final = "KEDAScaleTargetActivationFailed"  # Warning
     DEACTIVATED: Final = "KEDAScaleTargetDeactivated"
     DEACTIVATION_FAILED: Final = "KEDAScaleTargetDeactivationFailed"  # Warning
+    JOB_UPDATE_FAILED: Final = "ScaledJobUpdateFailed"  # Warning
     JOB_DELETED: Final = "ScaledJobDeleted"  # Warning, as in KEDA
     JOB_ACTIVE: Final = "ScaledJobActive"
     JOB_INACTIVE: Final = "ScaledJobInactive"
@@ -116,6 +121,12 @@ class EventReason:
     ROLLOUT_STARTED: Final = "ScaledJobRolloutCleanupStarted"
     ROLLOUT_COMPLETED: Final = "ScaledJobRolloutCleanupCompleted"
     ROLLOUT_FAILED: Final = "ScaledJobRolloutCleanupFailed"  # Warning
+    AUTHENTICATION_ADDED: Final = "TriggerAuthenticationAdded"
+    AUTHENTICATION_UPDATED: Final = "TriggerAuthenticationUpdated"
+    AUTHENTICATION_DELETED: Final = "TriggerAuthenticationDeleted"
+    CLUSTER_AUTHENTICATION_ADDED: Final = "ClusterTriggerAuthenticationAdded"
+    CLUSTER_AUTHENTICATION_UPDATED: Final = "ClusterTriggerAuthenticationUpdated"
+    CLUSTER_AUTHENTICATION_DELETED: Final = "ClusterTriggerAuthenticationDeleted"
 
 
 class Refusal:

@@ -70,6 +70,8 @@ class Settings:
 
     kubeconfig: str = ""
     namespace: str = "keda"
+    cluster_name: str = "kubernetes-default"
+    """What the cluster is called in CloudEvents."""
     watch_namespaces: tuple[str, ...] = ()
     watch_label_selector: str = ""
     watch_label_selector_for_triggerauth: str = ""

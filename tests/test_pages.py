@@ -151,6 +151,20 @@ async def test_a_vault(tmp_path: Path) -> None:
             await cluster.until(lambda: "401" in cluster.ready("orders")[1])
 
 
+async def test_cloud_event_sources() -> None:
+    http, *topic = manifests("cloudevents.md")
+    async with trying() as cluster:
+        cluster.apply(http, *topic)
+        for name in (http["metadata"]["name"], topic[-1]["metadata"]["name"]):
+
+            def active(name: str = name) -> bool:
+                found = cluster.get("eventing.keda.sh/v1alpha1", "CloudEventSource", name) or {}
+                conditions = (found.get("status") or {}).get("conditions") or [{}]
+                return bool(conditions[0].get("status") == "True")
+
+            await cluster.until(active)
+
+
 async def test_metrics_api() -> None:
     answer = {"queues": [{"name": "mails", "length": 1}, {"name": "orders", "length": 12}]}
     with serving(answer) as server:

@@ -22,11 +22,27 @@ class Wording:
     kind: str
     ready: str
     check_failed: str
+    update_failed: str
+    deleted: str
     held: str
 
 
-SCALED_OBJECT: Final = Wording("ScaledObject", Reason.READY, Reason.CHECK_FAILED, held="replicas are held as they are")
-SCALED_JOB: Final = Wording("ScaledJob", Reason.JOB_READY, Reason.JOB_CHECK_FAILED, held="no Job is made")
+SCALED_OBJECT: Final = Wording(
+    "ScaledObject",
+    Reason.READY,
+    Reason.CHECK_FAILED,
+    EventReason.UPDATE_FAILED,
+    EventReason.DELETED,
+    held="replicas are held as they are",
+)
+SCALED_JOB: Final = Wording(
+    "ScaledJob",
+    Reason.JOB_READY,
+    Reason.JOB_CHECK_FAILED,
+    EventReason.JOB_UPDATE_FAILED,
+    EventReason.JOB_DELETED,
+    held="no Job is made",
+)
 
 
 def ready(broken: Sequence[str], combined: Combined, wording: Wording = SCALED_OBJECT) -> Condition | None:
@@ -77,6 +93,21 @@ def unusable(problem: str, wording: Wording = SCALED_OBJECT) -> list[Condition]:
         Condition(Type.READY, "False", wording.check_failed, problem),
         Condition(Type.ACTIVE, "Unknown", Reason.UNKNOWN, f"the {wording.kind} cannot be worked on, see Ready"),
     ]
+
+
+def replicas_unknown(problem: str) -> Condition:
+    """Return the Ready condition of an object whose target is there and does not tell its replicas."""
+    return Condition(Type.READY, "False", Reason.REPLICAS_UNKNOWN, f"{problem} ({SCALED_OBJECT.held})")
+
+
+def not_ready(now: Condition, wording: Wording, *, composed: bool) -> str:
+    """Return the reason of the event that tells of a Ready condition other than True.
+
+    `composed`: whether one metric is made of all triggers; KEDA calls their failures otherwise then.
+    """
+    if now.reason in (Reason.TRIGGER_ERROR, Reason.PARTIAL_TRIGGER_ERROR):
+        return EventReason.METRIC_SOURCE_FAILED if composed else EventReason.SCALER_FAILED
+    return wording.check_failed
 
 
 _TURNS: Final = {

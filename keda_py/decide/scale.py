@@ -58,6 +58,7 @@ class Why(Enum):
     AWAKE = "triggers are active, the HPA scales"
     COOLING = "triggers are inactive, cooling down"
     SLEEP = "triggers were inactive for the whole cooldown"
+    UNUSED = "triggers were never active, and the initial cooldown is over"
     RAISE = "below the minimum"
     REST = "nothing to do"
     HOLD = "triggers cannot be read, holding"
@@ -97,7 +98,8 @@ def _decide_inactive(situation: Situation, now: datetime) -> Decision:
         awake_until = cooled_down_at(situation)
         # Strictly after: at the very end of the cooldown the target is still awake.
         if awake_until < now:
-            return Decision(Why.SLEEP, 0 if limits.idle is None else limits.idle)
+            why = Why.UNUSED if situation.last_active is None else Why.SLEEP
+            return Decision(why, 0 if limits.idle is None else limits.idle)
         return Decision(Why.COOLING, again=awake_until - now + _TICK)
     if limits.idle is None and replicas < limits.minimum:
         return Decision(Why.RAISE, limits.minimum)

@@ -2,8 +2,7 @@
 
 Names without their namespaces, sorted and joined by commas, as ``kubectl get -o wide`` shows them for KEDA.
 
-And lets go of those that are deleted: KEDA puts its finalizer on each of them (controllers/keda/util/finalizer.go).
-Where KEDA has been nobody else takes it off; ours is put on none, as nothing is to be done before one goes.
+And lets go of those that are deleted and that KEDA has put its finalizer on.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from keda_py.engine.reference import AuthenticationKey, References
+from keda_py.engine.release import release
 from keda_py.kube.client import Client, NotFound, Resource
 from keda_py.kube.reflector import Store
-from keda_py.naming import FINALIZER
 
 
 class AuthenticationUsers:
@@ -59,7 +58,7 @@ class AuthenticationUsers:
         if not self._acts():
             return
         if "deletionTimestamp" in found["metadata"]:
-            await self._let_go(resource, found)
+            await release(self._client, resource, found)
             return
         ours = {field: {user for _, user in refs.users_of(authentication)} for field, refs in self._users.items()}
         wanted = {field: self._wanted(authentication, field, ours[field], found) for field in ours}
@@ -77,16 +76,3 @@ class AuthenticationUsers:
         before = set(found["status"][field].split(","))
         others = set() if self._sees_all else before - self._named.get((authentication, field), set())
         return ",".join(sorted((ours | others) - {""}))
-
-    async def _let_go(self, resource: Resource, found: dict[str, Any]) -> None:
-        """Take KEDA's finalizer, and no other, off an authentication that is being deleted."""
-        metadata = found["metadata"]
-        finalizers = metadata.get("finalizers") or []
-        if FINALIZER not in finalizers:
-            return
-        rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
-        # Of the version that was looked at: a finalizer that somebody removed since is not to come back.
-        patch = {"metadata": {"finalizers": rest, "resourceVersion": metadata["resourceVersion"]}}
-        # The answer is not taken in: the watch may have told already that the object is gone, and it would be back.
-        with suppress(NotFound):
-            await self._client.merge_patch(resource, metadata.get("namespace", ""), metadata["name"], patch)

@@ -3,30 +3,36 @@
 What its deletion will ask for is prepared before we or its HPA change anything: we may not live to do it later.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from keda_py.api.meta import ManifestError
 from keda_py.api.scaled_object import ScaledObject
 from keda_py.engine.cluster import Cluster
+from keda_py.engine.hpa import HpaKeeper
 from keda_py.engine.live import Key
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.target import Scale, TargetError, Targets, target_of
-from keda_py.kube.recorder import Recorder
-from keda_py.naming import FINALIZER, EventReason, Label
+from keda_py.naming import FINALIZER, Label
 
 log = structlog.get_logger("scaledobject")
 
+WHY: Final = "the ScaledObject was deleted"
+
 
 class Finalizer:
-    """Adopts objects, and finalizes those that are to go. An HPA goes with its object, by the owner reference."""
+    """Adopts objects, and finalizes those that are to go.
 
-    def __init__(self, cluster: Cluster, targets: Targets, *, reporter: Reporter, recorder: Recorder) -> None:
+    An HPA goes with its object, by the owner reference. That takes a moment, in which it may take back replicas that
+    were restored: one whose target is given some goes before.
+    """
+
+    def __init__(self, cluster: Cluster, targets: Targets, hpas: HpaKeeper, reporter: Reporter) -> None:
         self._cluster = cluster
         self._targets = targets
+        self._hpas = hpas
         self._reporter = reporter
-        self._recorder = recorder
 
     async def adopt(self, raw: dict[str, Any], scaled_object: ScaledObject, scale: Scale) -> dict[str, Any]:
         """Put our label on an object, and if its deletion needs work the finalizer; write down what that needs."""
@@ -63,7 +69,6 @@ class Finalizer:
         rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
         version = raw["metadata"]["resourceVersion"]
         await self._cluster.patch_scaled_object(key, {"metadata": {"finalizers": rest, "resourceVersion": version}})
-        self._recorder.warning(raw, EventReason.DELETED, "ScaledObject was deleted")
         return True
 
     async def _restore(self, raw: dict[str, Any]) -> None:
@@ -73,8 +78,9 @@ class Finalizer:
             if original is None or not scaled_object.spec.restores:
                 return
             target = target_of(scaled_object)
+            await self._hpas.delete(scaled_object, raw, why=WHY)
             await self._targets.set(target, await self._targets.read(target), original)
-            log.info("restored", target=str(target), replicas=original, why="the ScaledObject was deleted")
+            log.info("restored", target=str(target), replicas=original, why=WHY)
         except (ManifestError, TargetError) as error:
             # There is nothing left to restore; the deletion must not hang on it.
             log.warning("not restored", object=raw["metadata"]["name"], message=str(error))

@@ -112,11 +112,11 @@ class HpaKeeper:
         if before and before != name:
             await self._delete(scaled_object, before, why=f"renamed to {name}")
 
-    async def delete(self, scaled_object: ScaledObject, raw: dict[str, Any]) -> None:
-        """Delete the HPA of an object that is paused, of an earlier name too."""
+    async def delete(self, scaled_object: ScaledObject, raw: dict[str, Any], *, why: str = "paused") -> None:
+        """Delete the HPA of an object that is not to be scaled any more, of an earlier name too."""
         before = (raw.get("status") or {}).get("hpaName")
         for name in dict.fromkeys(filter(None, (before, scaled_object.hpa_name))):
-            await self._delete(scaled_object, name, why="paused")
+            await self._delete(scaled_object, name, why=why)
 
     async def _delete(self, scaled_object: ScaledObject, name: str, *, why: str) -> None:
         namespace = scaled_object.metadata.namespace

@@ -32,7 +32,7 @@ class Making:
 
     `number`: the highest that was used. `ended`: when it last was done with making, be it none. `refusal`: what the API
     server said to the last Job, if it refused it; before `not_before` it is not asked again. `blind_since`: since when
-    the Jobs are not known.
+    the Jobs are not known. `cleanup`: what events have told of the deletion of outdated Jobs that is under way.
     """
 
     uid: str
@@ -43,6 +43,7 @@ class Making:
     refusals: int = 0
     not_before: float = 0.0
     blind_since: float = math.inf
+    cleanup: str = ""
 
     def refused(self, why: str, interval: float) -> None:
         """Wait longer each time that the API server refuses a Job, for a quota, an admission rule or its template."""
@@ -128,17 +129,24 @@ class JobMaker:
 
     async def replace(self, raw: dict[str, Any], scaled_job: ScaledJob) -> None:
         """Delete the Jobs of an earlier jobTargetRef, unless they are to end by themselves."""
-        spec = scaled_job.spec
+        spec, making = scaled_job.spec, self.remembered(scaled_job)
         old = [] if spec.keeps_running else jobs.outdated(self._jobs.of(scaled_job), job_target(scaled_job))
         if not old:
+            making.cleanup = ""
             return
-        self._recorder.normal(raw, EventReason.ROLLOUT_STARTED, f"Deleting {len(old)} jobs of an earlier version")
+        # What fails is tried again and again, and told of once.
+        if not making.cleanup:
+            making.cleanup = f"Deleting {len(old)} jobs of an earlier version"
+            self._recorder.normal(raw, EventReason.ROLLOUT_STARTED, making.cleanup)
         for job in old:
             try:
                 await self._delete(scaled_job, job, spec.propagation)
             except ApiError as error:
-                self._recorder.warning(raw, EventReason.ROLLOUT_FAILED, f"Failed to delete job {job.name}: {error}")
+                if making.cleanup != (failure := f"Failed to delete job {job.name}: {error}"):
+                    making.cleanup = failure
+                    self._recorder.warning(raw, EventReason.ROLLOUT_FAILED, failure)
                 raise
+        making.cleanup = ""
         self._recorder.normal(raw, EventReason.ROLLOUT_COMPLETED, f"Deleted {len(old)} jobs of an earlier version")
         name = f"{scaled_job.metadata.namespace}/{scaled_job.metadata.name}"
         log.info("replaced", object=name, jobs=len(old), why="spec.jobTargetRef was edited")

@@ -6,7 +6,7 @@ What must survive a restart is in the objects' status; what is here is made agai
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from keda_py.decide.combine import TriggerState
 from keda_py.decide.pause import NOTHING, Asked
@@ -23,6 +23,10 @@ from keda_py.scaler import Platform, ScalerError, build
 Key = tuple[str, str]
 """Namespace and name."""
 
+OVERDUE: Final = "not read lately: a read does not end, nor heed its deadline; restart the daemon, and tell its author"
+PAUSED: Final = -1
+"""No generation: what is read again after a pause is told of as what is new."""
+
 
 @dataclass(slots=True)
 class Live:
@@ -33,6 +37,8 @@ class Live:
     described: list[Described] = field(default_factory=list)
     untold: list[AnyTrigger] = field(default_factory=list)
     """Triggers that are new, and that no event has told of yet."""
+    told: int | None = None
+    """The generation whose triggers this process has told of; None for none yet, `PAUSED` after a pause."""
     seen_before: datetime | None = None
     """When what has been replaced since was last read and found active."""
     memory: Wakefulness | None = None
@@ -80,7 +86,7 @@ class Live:
             elif not trigger.external_names:
                 yield TriggerState(trigger.label, {})
             elif trigger.outcome is None or not trigger.is_current():
-                yield TriggerState(trigger.label, None)
+                yield self._failing(trigger, OVERDUE) if trigger.overdue else TriggerState(trigger.label, None)
             elif trigger.outcome.failure is not None:
                 yield self._failing(trigger, trigger.outcome.failure)
             else:

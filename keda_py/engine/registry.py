@@ -1,4 +1,4 @@
-"""Trigger types and secret stores: which class stands for which name in a manifest.
+"""Trigger types, secret stores and event sinks: which class stands for which name in a manifest.
 
 Names come from entry points, ours and everyone else's alike, and are read once at start. A class is imported when the
 first manifest names it, so that a client library that nobody uses is never loaded.
@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Self
 
-from keda_py import secret_store
+from keda_py import event_sink, secret_store
+from keda_py.event_sink import EventSink
 from keda_py.scaler import ENTRY_POINTS, Metadata, Scaler, ScalerError
 from keda_py.secret_store import SecretStore
 
@@ -20,16 +21,20 @@ class RegistryError(Exception):
 
 
 class Registry:
-    """The scaler classes by trigger type, and beside them the secret stores."""
+    """The scaler classes by trigger type, and beside them the secret stores and event sinks."""
 
-    def __init__(self, found: Iterable[EntryPoint], stores: Iterable[EntryPoint] = ()) -> None:
+    def __init__(
+        self, found: Iterable[EntryPoint], stores: Iterable[EntryPoint] = (), sinks: Iterable[EntryPoint] = ()
+    ) -> None:
         self._classes = _Classes(found, noun="trigger type")
         self.stores = StoreRegistry(stores)
+        self.sinks = SinkRegistry(sinks)
 
     @classmethod
     def installed(cls) -> Self:
         """Return all that is installed; raise `RegistryError` naming both sides of a conflict."""
-        return cls(entry_points(group=ENTRY_POINTS), entry_points(group=secret_store.ENTRY_POINTS))
+        groups = (ENTRY_POINTS, secret_store.ENTRY_POINTS, event_sink.ENTRY_POINTS)
+        return cls(*(entry_points(group=group) for group in groups))
 
     @property
     def types(self) -> list[str]:
@@ -61,6 +66,20 @@ class StoreRegistry:
         if not (isinstance(store, type) and issubclass(store, SecretStore)):
             raise ScalerError(f"secret store {section}: {self._classes.place(section)} is not a secret store class")
         return store
+
+
+class SinkRegistry:
+    """The event sinks by the manifest's name of their destination."""
+
+    def __init__(self, found: Iterable[EntryPoint]) -> None:
+        self._classes = _Classes(found, noun="event sink")
+
+    def load(self, name: str) -> type[EventSink]:
+        """Return the class of a destination's sink; raise `ScalerError` saying what to correct or install."""
+        sink = self._classes.load(name)
+        if not (isinstance(sink, type) and issubclass(sink, EventSink)):
+            raise ScalerError(f"event sink {name}: {self._classes.place(name)} is not an event sink class")
+        return sink
 
 
 class _Classes:

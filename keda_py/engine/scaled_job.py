@@ -31,14 +31,15 @@ from keda_py.decide.status import Condition
 from keda_py.engine.cluster import SCALED_JOBS, telling_of_edits
 from keda_py.engine.job import Jobs
 from keda_py.engine.job_maker import JobMaker, Making
-from keda_py.engine.live import Builder, Key, Live
+from keda_py.engine.live import PAUSED, Builder, Key, Live
+from keda_py.engine.release import release
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.scalable import Scalable, of_scaled_job
-from keda_py.kube.client import ApiError, Client, NotFound
+from keda_py.kube.client import ApiError, Client
 from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Store
-from keda_py.naming import FINALIZER, EventReason, Reason
 from keda_py.naming import Condition as Type
+from keda_py.naming import EventReason, Reason
 from keda_py.runtime.clock import Now
 from keda_py.runtime.queue import WorkQueue
 from keda_py.scaler import ExternalSpec
@@ -113,7 +114,7 @@ class ScaledJobs:
             live = self._builder.remembered(raw)
             live.memory = None
             with suppress(UnusableError):
-                self._read(key, self._parsed(raw), live)
+                self._read(raw, self._parsed(raw), live)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done for an object now; return in how many seconds to look again, None for never."""
@@ -148,11 +149,15 @@ class ScaledJobs:
             raise UnusableError("; ".join(found))
         return scaled_job, scalable
 
-    def _read(self, key: Key, parsed: tuple[ScaledJob, Scalable], live: Live) -> None:
+    def _read(self, raw: dict[str, Any], parsed: tuple[ScaledJob, Scalable], live: Live) -> None:
         """Have the triggers of the spec, and those of our own objects polled."""
         scaled_job, scalable = parsed
+        key = scalable.key
         if paused(scaled_job.metadata.annotations):
+            if live.triggers and self._owns(key):
+                self._reporter.tell_of_stop(raw)
             live.close()
+            live.told = PAUSED
             return
         # Each outcome is news here: what was read once is decided on once.
         self._builder.update(live, scalable, lambda _: self._queue.add(key))
@@ -165,7 +170,7 @@ class ScaledJobs:
 
     async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
         parsed = self._parsed(raw)
-        self._read(key, parsed, live)
+        self._read(raw, parsed, live)
         if not self._owns(key):
             return None
         scaled_job = parsed[0]
@@ -323,17 +328,10 @@ class ScaledJobs:
         return 30.0
 
     async def _let_go(self, key: Key, raw: dict[str, Any]) -> None:
-        """Take KEDA's finalizer off an object that is to go; its Jobs go with it, by their owner references."""
+        """Let go of an object that is to go; its Jobs go with it, by their owner references."""
         self._builder.forget(key)
-        finalizers = raw["metadata"].get("finalizers") or []
-        if FINALIZER not in finalizers or not self._owns(key):
-            return
-        rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
-        version = raw["metadata"]["resourceVersion"]
-        with suppress(NotFound):
-            patch = {"metadata": {"finalizers": rest, "resourceVersion": version}}
-            await self._client.merge_patch(SCALED_JOBS, *key, patch)
-        self._recorder.warning(raw, EventReason.JOB_DELETED, "ScaledJob was deleted")
+        if self._owns(key):
+            await release(self._client, SCALED_JOBS, raw)
 
 
 def _per_job(spec: ExternalSpec) -> float:

@@ -29,11 +29,11 @@ from keda_py.engine.cluster import Cluster
 from keda_py.engine.composite import Composite
 from keda_py.engine.finalizer import Finalizer
 from keda_py.engine.hpa import HpaKeeper, specs_of
-from keda_py.engine.live import Builder, Key, Live
+from keda_py.engine.live import PAUSED, Builder, Key, Live
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.scalable import of_scaled_object
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets, target_of
-from keda_py.kube.client import ApiError
+from keda_py.kube.client import ApiError, Unreachable
 from keda_py.kube.recorder import Recorder
 from keda_py.naming import COMPOSITE, EventReason, Reason
 from keda_py.naming import Condition as Type
@@ -88,7 +88,7 @@ class ScaledObjects:
         self._recorder = recorder
         self._now = now
         self._owns = owns
-        self._finalizer = Finalizer(cluster, targets, reporter=reporter, recorder=recorder)
+        self._finalizer = Finalizer(cluster, targets, hpas, reporter)
         cluster.scaled_objects.on_change(self._learn)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -138,12 +138,14 @@ class ScaledObjects:
 
     def _read(self, raw: dict[str, Any], scaled_object: ScaledObject, live: Live) -> None:
         """Have the triggers of the spec, and those of our own objects polled; none of an object that is paused."""
+        key = (scaled_object.metadata.namespace, scaled_object.metadata.name)
         if live.asked.stopped:
+            if live.triggers and self._owns(key):
+                self._reporter.tell_of_stop(raw)
             live.close()
             # What happens meanwhile nobody sees: afterwards it is as after a start.
-            live.memory = None
+            live.memory, live.told = None, PAUSED
             return
-        key = (scaled_object.metadata.namespace, scaled_object.metadata.name)
         self._builder.update(live, of_scaled_object(scaled_object), lambda news: self._heard(key, live, news=news))
         live.compose(Composite.of(scaled_object.spec, self._now))
         found = self._cluster.hpas.get((key[0], scaled_object.hpa_name))
@@ -178,6 +180,11 @@ class ScaledObjects:
             scale = await self._targets.read(target)
         except TargetError as error:
             raise UnusableError(str(error)) from error
+        except ApiError as error:
+            if not isinstance(error, Unreachable):
+                unknown = report.replicas_unknown(f"{target}: its replicas cannot be read: {error}")
+                await self._write(raw, live, dict(raw.get("status") or {}), [unknown])
+            raise
         return _Pass(key, raw, scaled_object, live, target, scale, self._now())
 
     def _heard(self, key: Key, live: Live, *, news: bool) -> None:
@@ -279,8 +286,9 @@ class ScaledObjects:
                 cause = "caused by forced activation annotation"
             note = f"Scaled {kind} from {before} to {after}, {cause}"
             self._recorder.normal(this.raw, EventReason.ACTIVATED, note)
-        elif decision.why is Why.SLEEP:
-            self._recorder.normal(this.raw, EventReason.DEACTIVATED, f"Deactivated {kind} from {before} to {after}")
+        elif decision.why in (Why.SLEEP, Why.UNUSED):
+            note = f"Deactivated {kind} from {before} to {after}: {decision.why.value}"
+            self._recorder.normal(this.raw, EventReason.DEACTIVATED, note)
 
     async def _rest(self, key: Key, raw: dict[str, Any], scaled_object: ScaledObject, live: Live) -> None:
         """Do nothing until it is not paused any more, but for the replicas that it is to be paused at.

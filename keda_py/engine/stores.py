@@ -212,8 +212,6 @@ class _Kept:
                 try:
                     reader = reader or opened()
                     pause = self._take(await self._read(reader))
-                except ScalerError as error:
-                    pause = self._fail(error)
                 except Exception as error:  # noqa: BLE001  an author's bug costs who uses this store, nothing else
                     pause = self._fail(as_scaler_error(error))
                 await asyncio.sleep(pause)

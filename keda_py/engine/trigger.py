@@ -25,6 +25,8 @@ from keda_py.scaler import EmptyAnswer, ExternalSpec, MetricSpec, Reading, Scale
 
 FRESH_SECONDS: Final = 5.0
 """A reading of this age still serves the HPA, if the polling interval is not shorter."""
+OVERDUE_SECONDS: Final = 5.0
+"""So long after its deadline a read has ended, unless it never will."""
 SHARED_SECONDS: Final = 2.0
 """A poll is content with an answer that another trigger got this long ago, at intervals of 8 s and more."""
 
@@ -112,6 +114,8 @@ class LiveTrigger:
         self._polling = False
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[Outcome] | None = None
+        self._began = 0.0
+        """When it began, in loop time."""
         if tenancy is not None:
             tenancy.invite = self._come_along
 
@@ -142,6 +146,13 @@ class LiveTrigger:
     def under_way(self) -> bool:
         """Whether it is being read at the moment."""
         return self._reading is not None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the read under way should have ended long ago: a scaler may heed no deadline."""
+        if self._reading is None:
+            return False
+        return asyncio.get_running_loop().time() - self._began > self._longest + OVERDUE_SECONDS
 
     def start(self) -> None:
         """Poll from now on, the first time at once."""
@@ -180,8 +191,7 @@ class LiveTrigger:
 
     def is_current(self) -> bool:
         """Whether the last outcome is of this interval; an older one tells nothing about now."""
-        grace = self.scaler.deadline.total_seconds() + self._interval
-        return self.outcome is not None and self._age(self.outcome) <= self._interval + grace
+        return self.outcome is not None and self._age(self.outcome) <= self._interval + self._longest
 
     def _age(self, outcome: Outcome) -> float:
         return asyncio.get_running_loop().time() - outcome.at
@@ -203,7 +213,13 @@ class LiveTrigger:
             self._tenancy.invite_others()
         return self._begin(max_age, polled=polled)
 
+    @property
+    def _longest(self) -> float:
+        """How long a read may take, in seconds, waiting for its turn included."""
+        return self.scaler.deadline.total_seconds() + self._interval
+
     def _begin(self, max_age: float, *, polled: bool) -> asyncio.Task[Outcome]:
+        self._began = asyncio.get_running_loop().time()
         self._reading = asyncio.create_task(self._read_now(max_age, polled=polled), name="read")
         return self._reading
 
@@ -212,6 +228,8 @@ class LiveTrigger:
             outcome = await self._outcome(max_age)
         finally:
             self._reading = None
+        # What says the same as before is news if that had become too old to count.
+        lately = self.is_current()
         before, self.outcome = self.outcome, outcome
         counted = self.tally.count
         self.tally.note(failed=outcome.failure is not None)
@@ -219,7 +237,7 @@ class LiveTrigger:
             self.seen_active = outcome.seen
         self._schedule(polled=polled)
         said = (outcome.failure, outcome.active, self.tally.count)
-        self._changed(before is None or said != (before.failure, before.active, counted))
+        self._changed(before is None or not lately or said != (before.failure, before.active, counted))
         return outcome
 
     async def _outcome(self, max_age: float) -> Outcome:
@@ -233,10 +251,10 @@ class LiveTrigger:
         failure: str | None = None
         try:
             # The source bounds each question; this bounds what a scaler does besides, waiting for its turn included.
-            async with asyncio.timeout(seconds + self._interval):
+            async with asyncio.timeout(self._longest):
                 readings = await self.scaler.get_metrics()
         except TimeoutError:
-            failure = f"not read within {seconds + self._interval:g} s"
+            failure = f"not read within {self._longest:g} s"
         except Exception as error:  # noqa: BLE001  whatever a scaler does is this trigger's failure alone
             failure = str(as_scaler_error(error))
             self.counts.empty_refused += isinstance(error, EmptyAnswer)

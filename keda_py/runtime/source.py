@@ -347,9 +347,11 @@ def _one_each(questions: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
 def as_scaler_error(error: Exception) -> ScalerError:
     """Return an error fit for a condition: a scaler's own, or for anything else its kind and place but not its text.
 
-    The text of an unforeseen exception may hold whatever it was raised over, a password in a URL included.
+    The text of an unforeseen exception may hold whatever it was raised over, a password in a URL included. So may what
+    a scaler's own error was raised over: it is not kept along.
     """
     if isinstance(error, ScalerError):
+        error.__cause__ = error.__context__ = None
         return error
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from keda_py import __version__
 from keda_py.engine.admission import Counts
+from keda_py.engine.event_source import EventSource
 from keda_py.engine.live import Key, Live
 from keda_py.engine.trigger import LiveTrigger
 from keda_py.kube.reflector import Store
@@ -53,6 +54,8 @@ class Telemetry(Collector):
     meter: Meter = field(default_factory=Meter)
     machinery: Machinery | None = None
     admission: Counts = field(default_factory=Counts)
+    events: Mapping[Key, EventSource] = field(default_factory=dict)
+    """The CloudEventSources at work."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, each with the series that there are right now."""
@@ -61,6 +64,7 @@ class Telemetry(Collector):
         yield from self._triggers()
         yield from self._requests()
         yield from self._webhook()
+        yield from self._events()
         if self.machinery is not None:
             yield from self.machinery.collect()
 
@@ -91,6 +95,7 @@ class Telemetry(Collector):
         for kind, store in self.resources.items():
             keys = store.keys()
             spaces.update((kind, namespace) for namespace, _ in keys)
+        spaces.update(("cloudevent_source", namespace) for namespace, _ in self.events)
         kinds = [((kind, namespace or "default"), float(count)) for (kind, namespace), count in spaces.items()]
         yield gauge("keda_resource_registered_total", "Objects by kind and namespace.", ("type", "namespace"), kinds)
         paused = [(key, float(live.asked.paused)) for key, live in self.live[_OBJECTS].items()]
@@ -158,6 +163,20 @@ class Telemetry(Collector):
         yield counter("keda_scaler_http_requests", text, labels, ((key, float(n)) for key, n in counts.items()))
         shown = (labels, detailed) if self.meter.by_trigger else (("scaler", "status_code"), durations)
         yield histogram("keda_scaler_http_request_duration_seconds", "How long they took.", shown[0], shown[1].items())
+
+    def _events(self) -> Iterator[Metric]:
+        labels = ("namespace", "cloudeventsource", "eventsink", "state")
+        fates = [
+            ((*key, source.kind, state), float(count))
+            for key, source in self.events.items()
+            for state, count in (("emitted", source.emitted), ("failed", source.failed))
+        ]
+        yield counter("keda_cloudeventsource_events_emitted", "CloudEvents, by what became of them.", labels, fates)
+        queued: Counter[str] = Counter()
+        for (namespace, _), source in self.events.items():
+            queued[namespace] += source.queued
+        waiting = [((namespace,), float(count)) for namespace, count in queued.items()]
+        yield gauge("keda_cloudeventsource_events_queued", "CloudEvents that wait to be sent.", ("namespace",), waiting)
 
     def _working(self) -> Iterator[tuple[str, Key, LiveTrigger]]:
         return ((kind, key, trigger) for kind, key, live in self._all() for trigger in live.working())

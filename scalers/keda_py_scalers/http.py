@@ -395,6 +395,8 @@ def _reason(error: httpx.TransportError) -> str:
     cause = error.__cause__
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not trusted: {getattr(cause.certificate_error, 'verify_message', 'unknown')}"
+    if isinstance(cause, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {cause.status}"
     if isinstance(cause, aiohttp.ClientConnectorError):
         return cause.os_error.strerror or str(cause.os_error) or "cannot connect"
     return type(cause or error).__name__

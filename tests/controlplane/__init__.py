@@ -1,1 +1,1 @@
-"""A real Kubernetes control plane on this machine, for tests, benchmarks and `make run`; no container engine needed."""
+"""A real Kubernetes control plane on this machine for tests, benchmarks and `make demo`; no container engine needed."""

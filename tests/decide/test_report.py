@@ -4,6 +4,7 @@ import pytest
 
 from keda_py.decide import report
 from keda_py.decide.combine import TriggerState, combine
+from keda_py.decide.report import SCALED_JOB
 from keda_py.decide.scale import Why
 from keda_py.decide.status import Condition
 from keda_py.naming import Condition as Type
@@ -80,6 +81,26 @@ def test_what_begins_and_ends_is_told_once(kind: str) -> None:
     ends = {Type.FALLBACK: "ScaledObjectFallbackDeactivated", Type.PAUSED: "ScaledObjectUnpaused"}
     assert told == [begins[kind], ends[kind]]
     assert list(report.turns(None, [Condition(kind, "False")])) == []
+
+
+def test_the_event_of_an_object_that_is_not_ready_has_kedas_reason() -> None:
+    partly, wholly = report.ready([], combine([YES, FAILS])), report.ready([], combine([NO, FAILS]))
+    refused, unknown = report.ready(["a mistake"], combine([YES])), report.replicas_unknown("they are hidden")
+    assert partly is not None
+    assert wholly is not None
+    assert refused is not None
+    told = [
+        (report.not_ready(now, report.SCALED_OBJECT, composed=False), report.not_ready(now, SCALED_JOB, composed=True))
+        for now in (partly, wholly, refused, unknown)
+    ]
+    assert told == [
+        ("KEDAScalerFailed", "KEDAMetricSourceFailed"),
+        ("KEDAScalerFailed", "KEDAMetricSourceFailed"),
+        ("ScaledObjectCheckFailed", "ScaledJobCheckFailed"),
+        ("ScaledObjectCheckFailed", "ScaledJobCheckFailed"),
+    ]
+    assert (unknown.status, unknown.reason) == ("False", "ErrorGettingCurrentReplicas")
+    assert unknown.message == "they are hidden (replicas are held as they are)"
 
 
 def test_an_unusable_object_says_why_and_nothing_of_activity() -> None:

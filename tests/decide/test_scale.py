@@ -115,7 +115,7 @@ def test_an_object_that_never_was_active_waits_for_its_initial_cooldown_only() -
         INACTIVE, 3, last_active=None, cooldown=timedelta(seconds=300), initial_cooldown=timedelta(seconds=60)
     )
     assert decide(fresh, at(60)).why is Why.COOLING
-    assert decide(fresh, at(61)).why is Why.SLEEP
+    assert decide(fresh, at(61)) == Decision(Why.UNUSED, 0)
 
 
 def test_the_initial_cooldown_is_over_once_it_was_active() -> None:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from keda_py.duration import DurationError, parse_go_duration
 from tests.controlplane.build import BuildError
 from tests.controlplane.cluster import Cluster
-from tests.controlplane.daemon import MANIFESTS, Daemon, install
+from tests.controlplane.daemon import MANIFESTS, Daemon, install, point_webhooks
 from tests.servers import prometheus
 
 SAMPLES: Final = MANIFESTS / "samples"
@@ -60,6 +60,7 @@ def started(stack: ExitStack) -> tuple[Cluster, Daemon]:
     address = stack.enter_context(prometheus(folder, targets=[stack.enter_context(Shop())]))
     say("starting keda-py with that ServiceAccount")
     daemon = stack.enter_context(Daemon(cluster, folder / "daemon", "--leader-elect"))
+    point_webhooks(cluster, daemon.webhook_port)
     say(f"applying {', '.join(path.name for path in sorted(SAMPLES.glob('*.yaml')))}")
     for path in sorted(SAMPLES.glob("*.yaml")):
         cluster.kubectl("apply", "-f", "-", stdin=path.read_text().replace(IN_CLUSTER, address))
@@ -139,15 +140,19 @@ class Decisions:
 
 
 def states(cluster: Cluster) -> dict[str, str]:
-    """Return each target's replicas, and what its ScaledObject says of them."""
+    """Return each ScaledObject's replicas, and what it says of them."""
     found = {}
     deployments = {item["metadata"]["name"]: item for item in cluster.get("deployments")["items"]}
     for scaled_object in cluster.get("scaledobjects")["items"]:
-        target = deployments[scaled_object["spec"]["scaleTargetRef"]["name"]]
-        wanted, running = target["spec"].get("replicas", 0), target.get("status", {}).get("readyReplicas", 0)
+        name = scaled_object["metadata"]["name"]
         said = {c["type"]: c for c in (scaled_object.get("status") or {}).get("conditions") or []}
+        target = deployments.get(scaled_object["spec"]["scaleTargetRef"]["name"])
+        if target is None:
+            found[name] = said.get("Ready", {}).get("message", "no Deployment of that name")
+            continue
+        wanted, running = target["spec"].get("replicas", 0), target.get("status", {}).get("readyReplicas", 0)
         active = said.get("Active", {}).get("message", "")
-        found[target["metadata"]["name"]] = f"{'#' * wanted or '-'}  {wanted} replicas, {running} running; {active}"
+        found[name] = f"{'#' * wanted or '-'}  {wanted} replicas, {running} running; {active}"
     return found
 
 

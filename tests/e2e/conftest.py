@@ -11,6 +11,7 @@ from tests.brokers.sqs import elasticmq
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.daemon import Daemon
 
+from .guarded import Guarded, guarding
 from .served import Served, served
 from .source import Source, sourced
 from .world import World
@@ -58,6 +59,12 @@ def world(cluster: Cluster) -> Iterator[World]:
 def source() -> Iterator[Source]:
     with sourced() as source:
         yield source
+
+
+@pytest.fixture
+def guarded() -> Iterator[Guarded]:
+    with guarding() as guarded:
+        yield guarded
 
 
 @pytest.fixture

@@ -14,56 +14,28 @@ from .world import World
 
 FINALIZER: Final = "finalizer.keda.sh"
 VERSION: Final = "2.20.0"
-READY: Final = {
-    "type": "Ready",
-    "status": "True",
-    "reason": "ScaledObjectReady",
-    "message": "ScaledObject is defined correctly and is ready for scaling",
-}
-ACTIVE: Final = {
-    "type": "Active",
-    "status": "True",
-    "reason": "ScalerActive",
-    "message": "Scaling is performed because triggers are active",
-}
-IDLE: Final = {
-    "type": "Active",
-    "status": "False",
-    "reason": "ScalerNotActive",
-    "message": "Scaling is not performed because triggers are not active",
-}
-COOLING: Final = {
-    "type": "Active",
-    "status": "False",
-    "reason": "ScalerCooldown",
-    "message": "Scaler cooling down because triggers are not active",
-}
-NO_FALLBACK: Final = {
-    "type": "Fallback",
-    "status": "False",
-    "reason": "NoFallbackFound",
-    "message": "No fallbacks are active on this scaled object",
-}
-FALLBACK: Final = {
-    "type": "Fallback",
-    "status": "True",
-    "reason": "FallbackExists",
-    "message": "At least one trigger is falling back on this scaled object",
-}
-NOT_PAUSED: Final = {"type": "Paused", "status": "False"}
-PAUSED: Final = {
-    "type": "Paused",
-    "status": "True",
-    "reason": "ScaledObjectPaused",
-    "message": "ScaledObject is paused",
-}
-SCALING: Final = {
-    "type": "HPAActive",
-    "status": "True",
-    "reason": "HPAActive",
-    "message": "HPA is actively scaling",
-}
 METRIC: Final = "s0-metric-api-value"
+COMPOSITE: Final = "composite-metric"
+
+
+def _condition(type_: str, status: str, reason: str, message: str) -> dict[str, str]:
+    return {"type": type_, "status": status, "reason": reason, "message": message}
+
+
+NOT_ACTIVE: Final = "triggers are not active"
+READY: Final = _condition(
+    "Ready", "True", "ScaledObjectReady", "ScaledObject is defined correctly and is ready for scaling"
+)
+ACTIVE: Final = _condition("Active", "True", "ScalerActive", "Scaling is performed because triggers are active")
+IDLE: Final = _condition("Active", "False", "ScalerNotActive", f"Scaling is not performed because {NOT_ACTIVE}")
+COOLING: Final = _condition("Active", "False", "ScalerCooldown", f"Scaler cooling down because {NOT_ACTIVE}")
+NO_FALLBACK: Final = _condition("Fallback", "False", "NoFallbackFound", "No fallbacks are active on this scaled object")
+FALLBACK: Final = _condition(
+    "Fallback", "True", "FallbackExists", "At least one trigger is falling back on this scaled object"
+)
+NOT_PAUSED: Final = {"type": "Paused", "status": "False"}
+PAUSED: Final = _condition("Paused", "True", "ScaledObjectPaused", "ScaledObject is paused")
+SCALING: Final = _condition("HPAActive", "True", "HPAActive", "HPA is actively scaling")
 
 
 def ago(seconds: float) -> str:
@@ -80,38 +52,44 @@ class Left:
     def scaled_object(
         self,
         name: str,
-        trigger: dict[str, Any],
+        triggers: list[dict[str, Any]],
         *conditions: dict[str, str],
         replicas: int,
         annotations: dict[str, str] | None = None,
         status: dict[str, Any] | None = None,
         **spec: Any,
     ) -> None:
-        """Put a Deployment and a ScaledObject; and its HPA, if the status names one that is not paused."""
-        made = self.world.scaled_object(name, trigger, **spec)
+        """Put a Deployment and a ScaledObject; and its HPA, unless it is paused altogether: then nothing is active."""
+        made = self.world.scaled_object(name, *triggers, **spec)
         made["metadata"] |= {
             "labels": {"scaledobject.keda.sh/name": name, "team": "shop"},
             "annotations": annotations or {},
             "finalizers": [FINALIZER],
         }
         self.world.apply(self.world.deployment(name, replicas), made)
-        hpa = ((spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}).get(
-            "name"
-        ) or f"keda-hpa-{name}"
+        advanced = spec.get("advanced") or {}
+        hpa = (advanced.get("horizontalPodAutoscalerConfig") or {}).get("name") or f"keda-hpa-{name}"
+        names = [_name(index) for index, trigger in enumerate(triggers) if trigger["type"] != "cpu"]
         found = {
             "scaleTargetKind": "apps/v1.Deployment",
             "scaleTargetGVKR": {"group": "apps", "version": "v1", "kind": "Deployment", "resource": "deployments"},
             "originalReplicaCount": 1,
-            "externalMetricNames": [METRIC],
+            "externalMetricNames": names,
             "hpaName": hpa,
-            "triggersTypes": trigger["type"],
-            "authenticationsTypes": (trigger.get("authenticationRef") or {}).get("name", ""),
-            "triggersActivity": {METRIC: {"isActive": ACTIVE in conditions}},
+            # Each once.
+            "triggersTypes": ",".join(dict.fromkeys(trigger["type"] for trigger in triggers)),
+            "authenticationsTypes": ",".join(
+                dict.fromkeys(
+                    trigger["authenticationRef"]["name"] for trigger in triggers if "authenticationRef" in trigger
+                )
+            ),
+            "triggersActivity": {metric: {"isActive": ACTIVE in conditions} for metric in names},
             "conditions": [READY, *conditions],
+            **({"compositeScalerName": COMPOSITE} if "scalingModifiers" in advanced else {}),
             **(status or {}),
         }
         self._told("scaledobject", name, found)
-        if PAUSED not in conditions:
+        if SCALING in conditions:
             self._hpa(hpa, self.world.get("so", name))
 
     def _told(self, kind: str, name: str, status: dict[str, Any]) -> None:
@@ -127,9 +105,7 @@ class Left:
             "app.kubernetes.io/part-of": meta["name"],
             "app.kubernetes.io/managed-by": "keda-operator",
         }
-        selector = {"matchLabels": {"scaledobject.keda.sh/name": meta["name"]}}
-        target = {"type": "AverageValue", "averageValue": str(spec["triggers"][0]["metadata"]["targetValue"])}
-        external = {"metric": {"name": METRIC, "selector": selector}, "target": target}
+        paused = "autoscaling.keda.sh/paused-scale-in" in (meta.get("annotations") or {})
         self._create(
             {
                 "apiVersion": "autoscaling/v2",
@@ -145,7 +121,8 @@ class Left:
                     "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": meta["name"]},
                     "minReplicas": max(1, spec.get("minReplicaCount", 0)),
                     "maxReplicas": spec.get("maxReplicaCount", 100),
-                    "metrics": [{"type": "External", "external": external}],
+                    "metrics": _metrics(meta["name"], spec),
+                    **({"behavior": {"scaleDown": {"selectPolicy": "Disabled"}}} if paused else {}),
                 },
             }
         )
@@ -154,9 +131,13 @@ class Left:
         space = f"--namespace={self.world.namespace}"
         self.world.cluster.kubectl("create", space, "-f", "-", stdin=json.dumps(document))
 
-    def scaled_job(self, name: str, trigger: dict[str, Any], *suffixes: str) -> None:
-        """Put a ScaledJob, and a running Job for each suffix of a generated name."""
-        made = self.world.scaled_job(name, trigger, maxReplicaCount=10)
+    def scaled_job(self, name: str, trigger: dict[str, Any], *suffixes: str, **ended: dict[str, Any]) -> None:
+        """Put a ScaledJob that keeps one Job of each outcome, and a running Job for each suffix of a generated name.
+
+        `ended`: suffixes of further Jobs that have come to their end since, in the order they come in, and their pods.
+        """
+        limits = {"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 1}
+        made = self.world.scaled_job(name, trigger, maxReplicaCount=10, **limits)
         made["metadata"]["finalizers"] = [FINALIZER]
         self.world.apply(made)
         ready = {"reason": "ScaledJobReady", "message": "ScaledJob is defined correctly and is ready to scaling"}
@@ -172,14 +153,56 @@ class Left:
         owner = self.world.get("scaledjob", name)
         for suffix in suffixes:
             self._create(job(owner, suffix))
+        for suffix, pod in ended.items():
+            self._create(job(owner, suffix, pod))
+        self.world.until(lambda: all(self._ended(f"{name}-{suffix}") for suffix in ended), "the Jobs end", seconds=60)
+
+    def _ended(self, job: str) -> bool:
+        status = self.world.get("job", job).get("status") or {}
+        return any(found["type"] in ("Complete", "Failed") for found in status.get("conditions") or [])
 
     def authentication(self, name: str, user: str) -> None:
         """Put a TriggerAuthentication with its Secret."""
+        self._authentication("TriggerAuthentication", name, user, self.world.namespace)
+
+    def cluster_authentication(self, name: str, user: str) -> None:
+        """Put a ClusterTriggerAuthentication, whose Secret is with the daemon; nobody else takes them away."""
+        self._authentication("ClusterTriggerAuthentication", name, user, NAMESPACE)
+
+    def _authentication(self, kind: str, name: str, user: str, namespace: str) -> None:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"token": "t"}}
+        self.world.cluster.apply(secret, namespace=namespace)
         ref = [{"parameter": "token", "name": name, "key": "token"}]
-        auth = {"apiVersion": "keda.sh/v1alpha1", "kind": "TriggerAuthentication", "spec": {"secretTargetRef": ref}}
-        self.world.apply(secret, auth | {"metadata": {"name": name, "finalizers": [FINALIZER]}})
-        self._told("triggerauthentication", name, {"scaledobjects": user})
+        auth = {"apiVersion": "keda.sh/v1alpha1", "kind": kind, "spec": {"secretTargetRef": ref}}
+        self.world.apply(auth | {"metadata": {"name": name, "finalizers": [FINALIZER]}})
+        self._told(kind.lower(), name, {"scaledobjects": user})
+
+
+def _name(index: int) -> str:
+    """Return the name of the metric of a trigger `metrics-api`."""
+    return f"s{index}-metric-api-value"
+
+
+def _metrics(name: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the metrics of an HPA, sorted by their types as KEDA sorts them."""
+
+    def external(metric: str, value: str) -> dict[str, Any]:
+        identifier = {"name": metric, "selector": {"matchLabels": {"scaledobject.keda.sh/name": name}}}
+        target = {"type": "AverageValue", "averageValue": value}
+        return {"type": "External", "external": {"metric": identifier, "target": target}}
+
+    if modifiers := (spec.get("advanced") or {}).get("scalingModifiers"):
+        return [external(COMPOSITE, modifiers["target"])]
+    found = []
+    for index, trigger in enumerate(spec["triggers"]):
+        metadata = trigger["metadata"]
+        if trigger["type"] == "cpu":
+            target = {"type": "Utilization", "averageUtilization": int(metadata["value"])}
+            body = {"name": "cpu", "container": metadata["containerName"], "target": target}
+            found.append({"type": "ContainerResource", "containerResource": body})
+        else:
+            found.append(external(_name(index), metadata["targetValue"]))
+    return sorted(found, key=lambda metric: str(metric["type"]))
 
 
 def owned_by(owner: dict[str, Any]) -> dict[str, Any]:
@@ -194,10 +217,10 @@ def owned_by(owner: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def job(owner: dict[str, Any], suffix: str) -> dict[str, Any]:
-    """Return a Job as KEDA makes it, with the name that the API server generates for it."""
+def job(owner: dict[str, Any], suffix: str, pod: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a Job as KEDA makes it, with the name that the API server generates for it; `pod`: what its pod runs."""
     meta, target = owner["metadata"], owner["spec"]["jobTargetRef"]
-    template, name = target["template"], meta["name"]
+    template, name = target["template"] | ({"spec": pod} if pod else {}), meta["name"]
     labels = template["metadata"].get("labels", {}) | {"scaledjob.keda.sh/name": name}
     return {
         "apiVersion": "batch/v1",

@@ -23,7 +23,7 @@ class Source:
         self.asked: Counter[str] = Counter()
         self.address = ""
 
-    def trigger(self, name: str, *, target: int = 5, **rest: Any) -> dict[str, Any]:
+    def trigger(self, name: str, /, *, target: int = 5, **rest: Any) -> dict[str, Any]:
         """Return a metrics-api trigger that reads a number."""
         metadata = {"url": f"{self.address}/{name}", "valueLocation": "value", "targetValue": str(target)}
         return {"type": "metrics-api", "metadata": metadata, **rest}

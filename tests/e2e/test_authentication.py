@@ -2,88 +2,16 @@
 
 import base64
 import json
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-import pytest
 
 from keda_py.naming import FINALIZER
 from tests.controlplane.daemon import Daemon
 from tests.pages import manifests
 
+from .guarded import Guarded
 from .world import World
 
 CANARY = "hush-a-bye-baby"
-
-
-class Vault:
-    """An HTTP server whose every path wants its own bearer token or user; it counts connections."""
-
-    def __init__(self) -> None:
-        self.wanted: dict[str, str] = {}
-        self.connections: dict[str, set[tuple[str, int]]] = {}
-        self.welcomed: Counter[str] = Counter()
-        self.refused: list[str] = []
-        self.address = ""
-
-    def trigger(self, name: str, auth: str, *, mode: str = "bearer", **ref: str) -> dict[str, Any]:
-        metadata = {"url": f"{self.address}/{name}", "valueLocation": "n", "targetValue": "5", "authMode": mode}
-        return {"type": "metrics-api", "metadata": metadata, "authenticationRef": {"name": auth, **ref}}
-
-    def bearer(self, name: str, token: str) -> None:
-        self.wanted[name] = f"Bearer {token}"
-
-    def basic(self, name: str, user: str, password: str) -> None:
-        self.wanted[name] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        name = handler.path.strip("/")
-        self.connections.setdefault(name, set()).add(handler.client_address)
-        welcome = handler.headers.get("Authorization") == self.wanted.get(name)
-        if welcome:
-            self.welcomed[name] += 1
-        else:
-            self.refused.append(name)
-        body = b'{"n": 1}' if welcome else b"no"
-        handler.send_response(200 if welcome else 401)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-
-@contextmanager
-def guarded() -> Iterator[Vault]:
-    vault = Vault()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            vault.answer(self)
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    vault.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield vault
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture
-def vault() -> Iterator[Vault]:
-    with guarded() as vault:
-        yield vault
 
 
 def secret(name: str, **values: str) -> dict[str, Any]:
@@ -98,9 +26,11 @@ def refs(name: str, **parameters: str) -> list[dict[str, str]]:
     return [{"parameter": parameter, "name": name, "key": key} for parameter, key in parameters.items()]
 
 
-def test_a_rotated_secret_reaches_its_trigger_and_disturbs_no_other(daemon: Daemon, world: World, vault: Vault) -> None:
-    vault.bearer("mine", "old")
-    vault.basic("theirs", "user", "word")
+def test_a_rotated_secret_reaches_its_trigger_and_disturbs_no_other(
+    daemon: Daemon, world: World, guarded: Guarded
+) -> None:
+    guarded.bearer("mine", "old")
+    guarded.basic("theirs", "user", "word")
     world.apply(
         secret("mine", token="old"),
         secret("theirs", user="user", word="word"),
@@ -108,24 +38,24 @@ def test_a_rotated_secret_reaches_its_trigger_and_disturbs_no_other(daemon: Daem
         authentication("theirs", secretTargetRef=refs("theirs", username="user", password="word")),
     )
     for name, mode in (("mine", "bearer"), ("theirs", "basic")):
-        world.scaled(name, vault.trigger(name, name, mode=mode))
+        world.scaled(name, guarded.trigger(name, name, mode=mode))
         world.until_ready(name)
         world.until_replicas(name, 1)
-    kept = set(vault.connections["theirs"])
-    vault.bearer("mine", "new")
+    kept = set(guarded.connections["theirs"])
+    guarded.bearer("mine", "new")
     world.until_ready("mine", status="False")
     assert "401" in world.condition("mine", "Ready")["message"]
     world.apply(secret("mine", token="new"))
     world.until_ready("mine")
-    assert vault.connections["theirs"] == kept
+    assert guarded.connections["theirs"] == kept
     assert len(kept) == 1
-    assert "theirs" not in vault.refused
+    assert "theirs" not in guarded.refused
     assert world.get("triggerauthentication", "mine")["status"] == {"scaledobjects": "mine"}
 
 
-def test_what_is_missing_is_named_until_it_is_there(daemon: Daemon, world: World, vault: Vault) -> None:
-    vault.bearer("app", "t")
-    world.scaled("app", vault.trigger("app", "auth"))
+def test_what_is_missing_is_named_until_it_is_there(daemon: Daemon, world: World, guarded: Guarded) -> None:
+    guarded.bearer("app", "t")
+    world.scaled("app", guarded.trigger("app", "auth"))
     auth = authentication("auth", secretTargetRef=refs("s", bearerToken="token"))
     steps = (
         (f"TriggerAuthentication {world.namespace}/auth does not exist", auth),
@@ -137,7 +67,7 @@ def test_what_is_missing_is_named_until_it_is_there(daemon: Daemon, world: World
         world.apply(remedy)
     world.until_ready("app")
     world.until_replicas("app", 1)
-    assert vault.refused == [], "never asked without credentials"
+    assert guarded.refused == [], "never asked without credentials"
     world.cluster.kubectl(
         "patch", "secret", "s", f"--namespace={world.namespace}", "--type=json",
         '--patch=[{"op": "remove", "path": "/data/token"}]',
@@ -147,9 +77,11 @@ def test_what_is_missing_is_named_until_it_is_there(daemon: Daemon, world: World
     world.stays("app", 1, 6)
 
 
-def test_variables_of_the_target_and_the_cluster_s_authentication(daemon: Daemon, world: World, vault: Vault) -> None:
-    vault.basic("app", "user", "w$rd")
-    vault.bearer("shared", "of the cluster")
+def test_variables_of_the_target_and_the_cluster_s_authentication(
+    daemon: Daemon, world: World, guarded: Guarded
+) -> None:
+    guarded.basic("app", "user", "w$rd")
+    guarded.bearer("shared", "of the cluster")
     target = world.deployment("app")
     target["spec"]["template"]["spec"]["containers"][0] |= {
         "env": [
@@ -166,35 +98,35 @@ def test_variables_of_the_target_and_the_cluster_s_authentication(daemon: Daemon
     kind = "ClusterTriggerAuthentication"
     world.cluster.apply(authentication(name, kind, secretTargetRef=refs(name, bearerToken="token")))
     try:
-        shared = vault.trigger("shared", name, kind=kind)
-        world.apply(world.scaled_object("app", vault.trigger("app", "auth", mode="basic"), shared))
+        shared = guarded.trigger("shared", name, kind=kind)
+        world.apply(world.scaled_object("app", guarded.trigger("app", "auth", mode="basic"), shared))
         world.until_ready("app")
-        assert vault.refused == []
+        assert guarded.refused == []
         assert world.status("app")["authenticationsTypes"] == f"auth,{name}"
         assert world.get("clustertriggerauthentication", name)["status"] == {"scaledobjects": "app"}
         # Another value in the pod template: the trigger that uses it reads on with that.
-        vault.basic("app", "other", "w$rd")
+        guarded.basic("app", "other", "w$rd")
         target["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "other"
-        before = vault.welcomed["app"]
+        before = guarded.welcomed["app"]
         world.apply(target)
-        world.until(lambda: vault.welcomed["app"] > before, "it reads with the new user")
+        world.until(lambda: guarded.welcomed["app"] > before, "it reads with the new user")
         world.until_ready("app")
-        assert "shared" not in vault.refused
+        assert "shared" not in guarded.refused
     finally:
         world.delete("scaledobject", "app")
         world.cluster.kubectl("delete", kind.lower(), name)
         world.cluster.kubectl("delete", "secret", name, "--namespace=keda")
 
 
-def test_a_permission_that_is_missing_is_named(daemon: Daemon, world: World, vault: Vault) -> None:
-    vault.bearer("app", "t")
+def test_a_permission_that_is_missing_is_named(daemon: Daemon, world: World, guarded: Guarded) -> None:
+    guarded.bearer("app", "t")
     role = world.cluster.get("clusterrole", "keda-operator")
     rules = [rule for rule in role["rules"] if "secrets" not in rule.get("resources", ())]
     assert len(rules) == len(role["rules"]) - 1
     patch_rules(world, rules)
     try:
         world.apply(secret("s", token="t"), authentication("auth", secretTargetRef=refs("s", bearerToken="token")))
-        world.scaled("app", vault.trigger("app", "auth"))
+        world.scaled("app", guarded.trigger("app", "auth"))
         message = f'cannot list resource "secrets" in API group "" in the namespace "{world.namespace}"'
         world.until(lambda: message in world.condition("app", "Ready")["message"], message)
         assert "allow the daemon's ServiceAccount to list and watch it" in world.condition("app", "Ready")["message"]
@@ -204,8 +136,8 @@ def test_a_permission_that_is_missing_is_named(daemon: Daemon, world: World, vau
     world.until_ready("app", seconds=60)
 
 
-def test_a_role_that_names_one_secret_is_enough(daemon: Daemon, world: World, vault: Vault) -> None:
-    vault.bearer("app", "t")
+def test_a_role_that_names_one_secret_is_enough(daemon: Daemon, world: World, guarded: Guarded) -> None:
+    guarded.bearer("app", "t")
     role = world.cluster.get("clusterrole", "keda-operator")
     patch_rules(world, [rule for rule in role["rules"] if "secrets" not in rule.get("resources", ())])
     try:
@@ -224,7 +156,7 @@ def test_a_role_that_names_one_secret_is_enough(daemon: Daemon, world: World, va
             secret("login", token="t"),
             authentication("auth", secretTargetRef=refs("login", bearerToken="token")),
         )
-        world.scaled("app", vault.trigger("app", "auth"))
+        world.scaled("app", guarded.trigger("app", "auth"))
         world.until_ready("app", seconds=60)
     finally:
         patch_rules(world, role["rules"])
@@ -243,10 +175,10 @@ def patch_rules(world: World, rules: list[dict[str, Any]]) -> None:
     world.cluster.kubectl("patch", "clusterrole", "keda-operator", "--type=merge", f"--patch={patch}")
 
 
-def test_no_secret_shows_anywhere(daemon: Daemon, world: World, vault: Vault) -> None:
-    vault.bearer("app", "something else")
+def test_no_secret_shows_anywhere(daemon: Daemon, world: World, guarded: Guarded) -> None:
+    guarded.bearer("app", "something else")
     world.apply(secret("s", token=CANARY), authentication("auth", secretTargetRef=refs("s", bearerToken="token")))
-    world.scaled("app", vault.trigger("app", "auth"))
+    world.scaled("app", guarded.trigger("app", "auth"))
     world.until_ready("app", status="False")
     world.cluster.kubectl("delete", "secret", "s", f"--namespace={world.namespace}")
     world.until(lambda: "does not exist" in world.condition("app", "Ready")["message"], "the Secret is missing")

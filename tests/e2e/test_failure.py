@@ -50,7 +50,7 @@ def told(world: World, name: str) -> None:
     assert ready["reason"] == "TriggerError"
     assert ready["message"].startswith("triggers[0] (")
     assert active["status"] == "Unknown"
-    events = world.events(name, "KEDAMetricSourceFailed")
+    events = world.events(name, "KEDAScalerFailed")
     assert len({event["note"] for event in events}) == len(events)
     assert ready["message"] in {event["note"] for event in events}
 

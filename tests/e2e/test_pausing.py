@@ -24,6 +24,13 @@ def scaled(world: World, numbers: Served, *, replicas: int = 0, **spec: Any) -> 
     world.until_ready("a", seconds=LONG)
 
 
+def awake(world: World, numbers: Served) -> None:
+    """Scale to three replicas."""
+    numbers.put(a=12)
+    scaled(world, numbers)
+    until_count(world, 3)
+
+
 def until_paused(world: World, status: str, message: str) -> None:
     def so() -> bool:
         said = world.condition("a", "Paused")
@@ -31,6 +38,13 @@ def until_paused(world: World, status: str, message: str) -> None:
 
     world.until(so, f"Paused is {status}, {message}", LONG)
     assert world.column("a", "PAUSED") == status
+
+
+def until_goes_on(world: World, count: int) -> None:
+    """Wait until nothing is paused, and the target has so many replicas."""
+    until_paused(world, "False", "ScaledObject is not paused")
+    until_count(world, count)
+    until_hpa(world)
 
 
 def until_active(world: World, status: str) -> None:
@@ -71,9 +85,7 @@ def by_hand(world: World, count: int) -> None:
 
 
 def test_paused_it_is_left_alone_and_afterwards_goes_on(world: World, numbers: Served) -> None:
-    numbers.put(a=12)
-    scaled(world, numbers)
-    until_count(world, 3)
+    awake(world, numbers)
     assert world.column("a", "PAUSED") == "False"
     world.annotate("a", paused="true")
     until_paused(world, "True", "ScaledObject is paused")
@@ -88,18 +100,14 @@ def test_paused_it_is_left_alone_and_afterwards_goes_on(world: World, numbers: S
     assert numbers.asked("a") <= asked + 1
     assert len(world.events("a", "ScaledObjectPaused")) == 1
     world.annotate("a", paused="false")
-    until_paused(world, "False", "ScaledObject is not paused")
-    until_count(world, 0)
-    until_hpa(world)
+    until_goes_on(world, 0)
     assert len(world.events("a", "ScaledObjectUnpaused")) == 1
     numbers.put(a=12)
     until_count(world, 3)
 
 
 def test_paused_at_a_count_it_has_that_and_no_hpa(world: World, numbers: Served) -> None:
-    numbers.put(a=12)
-    scaled(world, numbers)
-    until_count(world, 3)
+    awake(world, numbers)
     for count in (1, 4, 0):
         world.annotate("a", paused_replicas=str(count))
         until_count(world, count)
@@ -109,9 +117,7 @@ def test_paused_at_a_count_it_has_that_and_no_hpa(world: World, numbers: Served)
     by_hand(world, 2)
     stays(world, 2)
     world.annotate("a", paused_replicas=None)
-    until_paused(world, "False", "ScaledObject is not paused")
-    until_count(world, 3)
-    until_hpa(world)
+    until_goes_on(world, 3)
     assert "pausedReplicaCount" not in world.status("a")
     # From asleep it is woken too.
     world.annotate("a", paused_replicas="0")
@@ -121,9 +127,7 @@ def test_paused_at_a_count_it_has_that_and_no_hpa(world: World, numbers: Served)
 
 
 def test_scaling_in_paused_it_becomes_more_and_not_fewer(world: World, numbers: Served) -> None:
-    numbers.put(a=12)
-    scaled(world, numbers)
-    until_count(world, 3)
+    awake(world, numbers)
     world.annotate("a", paused_scale_in="true")
     until_paused(world, "True", "ScaledObject is paused: it does not scale in")
     until_hpa(world, scaleDown="Disabled")
@@ -135,15 +139,11 @@ def test_scaling_in_paused_it_becomes_more_and_not_fewer(world: World, numbers: 
     until_active(world, "False")
     stays(world, 5)
     world.annotate("a", paused_scale_in=None)
-    until_paused(world, "False", "ScaledObject is not paused")
-    until_count(world, 0)
-    until_hpa(world)
+    until_goes_on(world, 0)
 
 
 def test_scaling_out_paused_it_becomes_fewer_and_not_more(world: World, numbers: Served) -> None:
-    numbers.put(a=12)
-    scaled(world, numbers)
-    until_count(world, 3)
+    awake(world, numbers)
     world.annotate("a", paused_scale_out="true")
     until_paused(world, "True", "ScaledObject is paused: it does not scale out")
     until_hpa(world, scaleUp="Disabled")
@@ -160,15 +160,11 @@ def test_scaling_out_paused_it_becomes_fewer_and_not_more(world: World, numbers:
     world.annotate("a", force_activation="true")
     stays(world, 0)
     world.annotate("a", paused_scale_out=None, force_activation=None)
-    until_paused(world, "False", "ScaledObject is not paused")
-    until_count(world, 3)
-    until_hpa(world)
+    until_goes_on(world, 3)
 
 
 def test_with_both_directions_paused_nothing_moves_until_one_may(world: World, numbers: Served) -> None:
-    numbers.put(a=12)
-    scaled(world, numbers)
-    until_count(world, 3)
+    awake(world, numbers)
     world.annotate("a", paused_scale_in="true", paused_scale_out="true")
     until_paused(world, "True", "ScaledObject is paused: it does not scale in and out")
     until_hpa(world, scaleDown="Disabled", scaleUp="Disabled")
@@ -188,9 +184,7 @@ def test_with_both_directions_paused_nothing_moves_until_one_may(world: World, n
 
 def test_from_each_pause_there_is_a_way_to_each_other(world: World, numbers: Served) -> None:
     """What weighs more is in force; when it goes, what is left is."""
-    numbers.put(a=12)
-    scaled(world, numbers)
-    until_count(world, 3)
+    awake(world, numbers)
     stopped, one_way = until_no_hpa, until_hpa
     steps: list[tuple[dict[str, str | None], str, Callable[[], None]]] = [
         ({"paused_scale_in": "true"}, ": it does not scale in", lambda: one_way(world, scaleDown="Disabled")),
@@ -213,9 +207,7 @@ def test_from_each_pause_there_is_a_way_to_each_other(world: World, numbers: Ser
         then()
     stays(world, 1)
     world.annotate("a", paused_scale_out=None)
-    until_paused(world, "False", "ScaledObject is not paused")
-    until_count(world, 3)
-    until_hpa(world)
+    until_goes_on(world, 3)
 
 
 def test_forced_activation_wakes_and_keeps_awake_and_ends_with_the_cooldown(world: World, numbers: Served) -> None:

@@ -95,7 +95,8 @@ def test_the_documented_manifest_scales_from_zero_to_many_and_back(world: World,
     idle = moment(slept["eventTime"]) - moment(world.status(name)["lastActiveTime"])
     # lastActiveTime is in whole seconds, rounded down.
     assert 6 <= idle.total_seconds() <= 6 + 1 + 2 * POLL + 1
-    assert slept["note"] == f"Deactivated apps/v1.Deployment {world.namespace}/web from 1 to 0"
+    why = "triggers were inactive for the whole cooldown"
+    assert slept["note"] == f"Deactivated apps/v1.Deployment {world.namespace}/web from 1 to 0: {why}"
     (woke,) = world.events(name, "KEDAScaleTargetActivated")
     assert woke["note"].endswith(f"{world.namespace}/web from 0 to 1, triggered by s0-prometheus")
 

@@ -15,6 +15,7 @@ from tests.controlplane.daemon import NAMESPACE, Daemon
 
 from .keda import (
     ACTIVE,
+    COMPOSITE,
     COOLING,
     FALLBACK,
     FINALIZER,
@@ -30,7 +31,7 @@ from .keda import (
 )
 from .source import Source
 from .test_daemon import ours, quiet
-from .world import World, moment
+from .world import World, moment, sleeping
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -39,38 +40,86 @@ SCHEMAS: Final = json.loads((ROOT / "tests/api/keda-crds.json").read_text())
 COOLDOWN: Final = 90
 IDLE_SINCE: Final = 50
 """How many seconds ago KEDA saw `cooling` active for the last time."""
-STEADY: Final = ("awake", "asleep", "paused", "fallen")
+STEADY: Final = ("awake", "asleep", "paused", "one-way", "fallen", "composed", "contained")
+JOBS_LEFT: Final = {"work-2b5vx", "work-9wq4z", "work-late", "work-broke"}
+"""Those that run, and of those that have come to their end as many as are to be kept."""
+
+
+CLUSTERS: Final = "clustertriggerauthentication"
 
 
 @pytest.fixture
 def world(world: World) -> Iterator[World]:
     yield world
     # No daemon runs any more that would let them go.
-    for kind in ("scaledobject", "scaledjob", "triggerauthentication"):
-        for name in uids(world, kind):
-            space, nothing = f"--namespace={world.namespace}", '--patch={"metadata":{"finalizers":null}}'
-            world.cluster.kubectl("patch", kind, name, space, "--type=merge", nothing)
+    left = [(kind, name) for kind in ("so", "sj", "triggerauthentication") for name in uids(world, kind)]
+    if shared(world) in uids(world, CLUSTERS):
+        left.append((CLUSTERS, shared(world)))
+        world.cluster.kubectl("delete", CLUSTERS, shared(world), "--wait=false")
+    for kind, name in left:
+        space, nothing = f"--namespace={world.namespace}", '--patch={"metadata":{"finalizers":null}}'
+        world.cluster.kubectl("patch", kind, name, space, "--type=merge", nothing)
+    world.cluster.kubectl("delete", "secret", shared(world), f"--namespace={NAMESPACE}", "--ignore-not-found")
+
+
+def shared(world: World) -> str:
+    """Return the name of the ClusterTriggerAuthentication: no namespace keeps it from those of other tests."""
+    return f"shared-{world.namespace}"
 
 
 def leave(world: World, source: Source) -> None:
     """Have everything as KEDA leaves it, at once after it has gone."""
-    source.values |= {"awake": 12, "work": 2, "restoring": 3}
+    source.values |= {"awake": 12, "work": 2, "restoring": 3, "first": 4, "second": 4, "one-way": 3}
     source.faults["fallen"] = "500"
     left = Left(world)
     left.authentication("auth", "awake")
     left.scaled_object(
         "awake",
-        source.trigger("awake", authenticationRef={"name": "auth"}),
+        [source.trigger("awake", authenticationRef={"name": "auth"})],
         *(ACTIVE, NO_FALLBACK, NOT_PAUSED, SCALING),
         replicas=3,
         status={"lastActiveTime": ago(2)},
         cooldownPeriod=COOLDOWN,
         advanced={"horizontalPodAutoscalerConfig": {"name": "mine"}},
     )
-    left.scaled_object("asleep", source.trigger("asleep"), IDLE, NO_FALLBACK, NOT_PAUSED, SCALING, replicas=0)
+    left.cluster_authentication(shared(world), "asleep")
+    of_cluster = {"name": shared(world), "kind": "ClusterTriggerAuthentication"}
+    left.scaled_object(
+        "asleep",
+        [source.trigger("asleep", authenticationRef=of_cluster)],
+        *(IDLE, NO_FALLBACK, NOT_PAUSED, SCALING),
+        replicas=0,
+    )
+    left.scaled_object(
+        "composed",
+        [source.trigger("first", name="first"), source.trigger("second", name="second")],
+        *(ACTIVE, NO_FALLBACK, NOT_PAUSED, SCALING),
+        replicas=2,
+        status={"lastActiveTime": ago(2)},
+        advanced={"scalingModifiers": {"formula": "first + second", "target": "5"}},
+    )
+    # Asleep: awake its HPA would complain of there being no metrics server, again and again.
+    left.scaled_object(
+        "contained",
+        [
+            {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "60", "containerName": "c"}},
+            source.trigger("contained"),
+        ],
+        *(IDLE, NO_FALLBACK, NOT_PAUSED, SCALING),
+        replicas=0,
+    )
+    left.scaled_object(
+        "one-way",
+        [source.trigger("one-way")],
+        *(ACTIVE, NO_FALLBACK, PAUSED, SCALING),
+        # More than it wants, which it may not give back.
+        replicas=4,
+        annotations={"autoscaling.keda.sh/paused-scale-in": "true"},
+        status={"lastActiveTime": ago(2)},
+    )
     left.scaled_object(
         "paused",
-        source.trigger("paused"),
+        [source.trigger("paused")],
         *(IDLE, NO_FALLBACK, PAUSED),
         # Somebody has scaled it by hand since, which KEDA left alone.
         replicas=4,
@@ -79,7 +128,7 @@ def leave(world: World, source: Source) -> None:
     )
     left.scaled_object(
         "fallen",
-        source.trigger("fallen"),
+        [source.trigger("fallen")],
         *(ACTIVE, FALLBACK, NOT_PAUSED, SCALING),
         replicas=4,
         status={"health": {METRIC: {"numberOfFailures": 1234, "status": "Failing"}}, "lastActiveTime": ago(3600)},
@@ -87,16 +136,17 @@ def leave(world: World, source: Source) -> None:
     )
     left.scaled_object(
         "restoring",
-        source.trigger("restoring"),
+        [source.trigger("restoring")],
         *(ACTIVE, NO_FALLBACK, NOT_PAUSED, SCALING),
         replicas=1,
         status={"originalReplicaCount": 5, "lastActiveTime": ago(2)},
         advanced={"restoreToOriginalReplicaCount": True},
     )
-    left.scaled_job("work", source.trigger("work", target=1), "2b5vx", "9wq4z")
+    ended = {"early": sleeping(1), "late": sleeping(3), "failed": sleeping(1, exits=1), "broke": sleeping(3, exits=1)}
+    left.scaled_job("work", source.trigger("work", target=1), "2b5vx", "9wq4z", **ended)
     left.scaled_object(
         "cooling",
-        source.trigger("cooling"),
+        [source.trigger("cooling")],
         *(COOLING, NO_FALLBACK, NOT_PAUSED, SCALING),
         replicas=2,
         status={"lastActiveTime": ago(IDLE_SINCE)},
@@ -133,7 +183,7 @@ def test_taken_over_in_place_and_left_as_keda_understands_it(world: World, sourc
     leave(world, source)
     before, hpas, was = replicas(world), uids(world, "hpa"), statuses(world)
     specs = {name: world.get("hpa", name)["spec"] for name in hpas}
-    theirs = uids(world, "jobs")
+    theirs = {name: uid for name, uid in uids(world, "jobs").items() if name in JOBS_LEFT}
     with started(world, tmp_path) as daemon:
         world.until(lambda: '"leading"' in daemon.said(), "leads, once KEDA's lease has run out", seconds=60)
         leads = datetime.now(UTC)
@@ -150,15 +200,17 @@ def test_taken_over_in_place_and_left_as_keda_understands_it(world: World, sourc
         assert uids(world, "hpa") == hpas, "no HPA was deleted or made anew"
         assert {name: world.get("hpa", name)["spec"] for name in hpas} == specs
         assert replicas(world) == before | {"cooling": 0}
-        assert uids(world, "jobs") == theirs, "no Job was made twice or deleted"
+        assert uids(world, "jobs") == theirs, "none was made twice, and only those that ended long ago were deleted"
         only_what_had_to_be_was_changed(was, statuses(world))
         assert world.get("triggerauthentication", "auth")["status"] == {"scaledobjects": "awake"}
+        assert world.get(CLUSTERS, shared(world))["status"] == {"scaledobjects": "asleep"}
         told = {event["regarding"]["name"] for event in world.get("events.events.k8s.io")["items"] if is_kedas(event)}
-        assert told & {"awake", "asleep", "paused", "work"} == set()
+        assert told & {*STEADY, "work"} <= {"fallen"}
 
         source.values["work"] = 3
-        world.until(lambda: len(jobs(world)) == 3, "one more Job, for what came since", seconds=60)
-        world.stays_so(lambda: theirs.items() <= uids(world, "jobs").items() and len(jobs(world)) == 3, 5)
+        more = len(theirs) + 1
+        world.until(lambda: len(jobs(world)) == more, "one more Job, for what came since", seconds=60)
+        world.stays_so(lambda: theirs.items() <= uids(world, "jobs").items() and len(jobs(world)) == more, 5)
         assert daemon.stop() == 0
         daemon.process = None
         keda_could_have_it_back(world, hpas)
@@ -198,9 +250,11 @@ def keda_could_have_it_back(world: World, hpas: dict[str, str]) -> None:
             # Or KEDA sets all of them to Unknown first.
             assert {"Ready", "Active", "Fallback", "Paused"} <= dict(conditions(found["status"])).keys()
             assert found["metadata"]["finalizers"] == [FINALIZER]
+    assert world.get(CLUSTERS, shared(world))["metadata"]["finalizers"] == [FINALIZER]
     told = statuses(world)
     assert {told[name]["hpaName"] for name in told if name != "paused"} == set(hpas)
     assert (told["paused"]["pausedReplicaCount"], told["restoring"]["originalReplicaCount"]) == (2, 5)
+    assert told["composed"]["compositeScalerName"] == COMPOSITE
     assert all(told[name]["scaleTargetGVKR"]["resource"] == "deployments" for name in told)
     (work,) = world.get("sj")["items"]
     for job in jobs(world).values():
@@ -252,9 +306,11 @@ def test_what_keda_left_can_be_deleted(world: World, source: Source, tmp_path: P
         world.until(lambda: "ready to scaling" not in json.dumps(statuses(world, "sj")), "taken over", seconds=60)
         for kind, name in (("so", "restoring"), ("so", "paused"), ("sj", "work"), ("triggerauthentication", "auth")):
             world.delete(kind, name)
+        world.delete(CLUSTERS, shared(world))
         world.until_replicas("restoring", 5)
         world.until(lambda: not {"restoring", "paused"} & uids(world, "so").keys(), "the ScaledObjects are gone")
         world.until(lambda: not uids(world, "sj") and not uids(world, "jobs"), "so are the ScaledJob and its Jobs", 60)
         world.until(lambda: not uids(world, "triggerauthentication"), "and the authentication")
+        world.until(lambda: shared(world) not in uids(world, CLUSTERS), "and that of the cluster")
         world.until(lambda: "keda-hpa-restoring" not in uids(world, "hpa"), "and the HPA")
         assert replicas(world)["paused"] == 4

@@ -1,6 +1,8 @@
 """Scaling modifiers at work, in virtual time: one metric of all triggers decides, for the loop and for the HPA."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final
 
 import pytest
@@ -63,6 +65,15 @@ def world(formula: str, **spec: Any) -> Embedded:
     return made
 
 
+@asynccontextmanager
+async def after(seconds: float, formula: str, **spec: Any) -> AsyncIterator[Embedded]:
+    """Run a daemon with an object that has this formula; go on after some seconds."""
+    made = world(formula, **spec)
+    async with made.running():
+        await asyncio.sleep(seconds)
+        yield made
+
+
 async def asked(made: Embedded, metric: str = COMPOSITE) -> str:
     return (await read_metric(made.daemon.live, SPACE, "app", metric)).value
 
@@ -73,9 +84,7 @@ def condition(made: Embedded, kind: str) -> tuple[str, str]:
 
 
 async def test_it_scales_by_what_the_formula_makes(values: dict[str, float | Exception]) -> None:
-    made = world("a + b")
-    async with made.running():
-        await asyncio.sleep(30)
+    async with after(30, "a + b") as made:
         assert made.replicas("app") == 0
         values |= {"a": 4.0, "b": 5.0}
         await asyncio.sleep(60)
@@ -94,9 +103,7 @@ async def test_it_scales_by_what_the_formula_makes(values: dict[str, float | Exc
 
 async def test_the_formula_decides_of_activity_and_no_trigger_by_itself(values: dict[str, float | Exception]) -> None:
     values |= {"a": 4.0, "b": 5.0}
-    made = world("a - b")
-    async with made.running():
-        await asyncio.sleep(30)
+    async with after(30, "a - b") as made:
         assert (made.replicas("app"), condition(made, "Active")[0]) == (0, "False")
         assert {name: one["isActive"] for name, one in made.status("app")["triggersActivity"].items()} == {
             "s0-a": True,
@@ -116,9 +123,7 @@ async def test_the_formula_decides_of_activity_and_no_trigger_by_itself(values: 
 
 async def test_it_takes_more_than_the_activation_target(values: dict[str, float | Exception]) -> None:
     values["a"] = 5.0
-    made = world("a", modifiers={"activationTarget": "5"})
-    async with made.running():
-        await asyncio.sleep(30)
+    async with after(30, "a", modifiers={"activationTarget": "5"}) as made:
         assert made.replicas("app") == 0
         values["a"] = 5.5
         await asyncio.sleep(11)
@@ -128,9 +133,7 @@ async def test_it_takes_more_than_the_activation_target(values: dict[str, float 
 @pytest.mark.parametrize("formula", ["a + b", "a"])
 async def test_a_trigger_that_fails_holds_replicas(values: dict[str, float | Exception], formula: str) -> None:
     values |= {"a": 4.0, "b": 4.0}
-    made = world(formula)
-    async with made.running():
-        await asyncio.sleep(60)
+    async with after(60, formula) as made:
         before = made.replicas("app")
         assert before > 1
         values |= {"a": 0.0, "b": ScalerError("no answer")}
@@ -147,9 +150,7 @@ async def test_a_trigger_that_fails_holds_replicas(values: dict[str, float | Exc
 
 async def test_a_formula_that_has_no_value_holds_replicas(values: dict[str, float | Exception]) -> None:
     values |= {"a": 4.0, "b": 1.0}
-    made = world("b == 0 ? [a][1] : a")
-    async with made.running():
-        await asyncio.sleep(60)
+    async with after(60, "b == 0 ? [a][1] : a") as made:
         assert made.replicas("app") == 2
         values["b"] = 0.0
         await asyncio.sleep(600)
@@ -165,9 +166,7 @@ async def test_an_activation_target_that_is_no_number_holds_zero_and_lets_the_hp
     values: dict[str, float | Exception],
 ) -> None:
     values["a"] = 4.0
-    made = world("a", modifiers={"activationTarget": "some"})
-    async with made.running():
-        await asyncio.sleep(30)
+    async with after(30, "a", modifiers={"activationTarget": "some"}) as made:
         assert made.replicas("app") == 0
         assert 'activationTarget is to be a number, and is "some"' in made.ready("app")[1]
         assert await asked(made) == "4"
@@ -176,9 +175,7 @@ async def test_an_activation_target_that_is_no_number_holds_zero_and_lets_the_hp
 async def test_two_that_grow_together_are_looked_at_together(values: dict[str, float | Exception]) -> None:
     """Between one answer and the other, the difference of two equal numbers is none that there ever was."""
     NumberScaler.seconds = {"a": 0.1, "b": 2.0}
-    made = world("a - b")
-    async with made.running():
-        await asyncio.sleep(25)
+    async with after(25, "a - b") as made:
         seen = set()
         values |= {"a": 50.0, "b": 50.0}
         for _ in range(300):
@@ -200,9 +197,7 @@ async def test_two_that_grow_together_are_looked_at_together(values: dict[str, f
 async def test_fallback(values: dict[str, float | Exception], behavior: str, formula: str, value: str) -> None:
     """As a whole, by a formula that takes nil, or for one that makes nil of it."""
     values |= {"a": 4.0, "b": ScalerError("no answer")}
-    made = world(formula, fallback={"failureThreshold": 4, "replicas": 3, "behavior": behavior})
-    async with made.running():
-        await asyncio.sleep(15)
+    async with after(15, formula, fallback={"failureThreshold": 4, "replicas": 3, "behavior": behavior}) as made:
         assert made.replicas("app") == 0
         with pytest.raises(MetricUnavailableError):
             await asked(made)
@@ -227,9 +222,7 @@ async def test_what_stands_in_for_the_whole_keeps_awake_whatever_it_is(
 ) -> None:
     """Nobody knows that there is nothing to do: not from none to none, and not because none stand in."""
     values["a"] = before
-    made = world("a", fallback={"failureThreshold": 1, "replicas": replicas, "behavior": behavior})
-    async with made.running():
-        await asyncio.sleep(30)
+    async with after(30, "a", fallback={"failureThreshold": 1, "replicas": replicas, "behavior": behavior}) as made:
         assert made.replicas("app") == before // 2
         values["a"] = ScalerError("no answer")
         await asyncio.sleep(1800)
@@ -244,18 +237,16 @@ async def test_a_formula_may_say_that_what_fails_is_no_reason_to_be_awake(
     values: dict[str, float | Exception],
 ) -> None:
     values["b"] = ScalerError("no answer")
-    made = world("a + (b ?? 0)", fallback={"failureThreshold": 1, "replicas": 3, "behavior": "scalingModifiers"})
-    async with made.running():
-        await asyncio.sleep(60)
+    async with after(
+        60, "a + (b ?? 0)", fallback={"failureThreshold": 1, "replicas": 3, "behavior": "scalingModifiers"}
+    ) as made:
         assert (made.replicas("app"), condition(made, "Active")[0]) == (0, "False")
         assert made.ready("app") == ("Unknown", "triggers[1] (number): no answer (spec.fallback stands in)")
 
 
 async def test_an_edit_does_not_shorten_the_cooldown(values: dict[str, float | Exception]) -> None:
     values["a"] = 1.0
-    made = world("a")
-    async with made.running():
-        await asyncio.sleep(61)
+    async with after(61, "a") as made:
         assert made.replicas("app") == 1
         values["a"] = 0.0
         made.scale("app", trigger("a"), trigger("b"), advanced=modified("a * 2"))
@@ -270,9 +261,7 @@ async def test_an_edit_does_not_shorten_the_cooldown(values: dict[str, float | E
 
 async def test_a_steady_object_is_not_written(values: dict[str, float | Exception]) -> None:
     values |= {"a": 4.0, "b": 1.0}
-    made = world("a * b")
-    async with made.running():
-        await asyncio.sleep(120)
+    async with after(120, "a * b") as made:
         calls = len([call for call in made.wire.calls if not call.startswith("GET")])
         values |= {"a": 2.0, "b": 2.0}
         await asyncio.sleep(1200)
@@ -282,9 +271,7 @@ async def test_a_steady_object_is_not_written(values: dict[str, float | Exceptio
 
 async def test_prometheus_is_told_of_it(values: dict[str, float | Exception]) -> None:
     values |= {"a": 4.0, "b": 1.5}
-    made = world("a + b")
-    async with made.running():
-        await asyncio.sleep(30)
+    async with after(30, "a + b") as made:
         found = {
             (family.name, sample.labels["metric"]): sample.value
             for family in made.daemon.telemetry.collect()

@@ -242,7 +242,7 @@ async def test_forced_activation_wakes_and_keeps_awake_and_then_cools_down(world
         assert (world.replicas, world.condition("Active")) == (1, ("True", "ScalerActive"))
         assert world.message("Active") == "activation is forced by annotation"
         assert world.condition("Paused") == ("False", "ScaledObjectUnpaused")
-        note = next(e["note"] for p, e in world.api.objects.items() if "Activated" in e.get("reason", ""))
+        note = next(e["message"] for p, e in world.api.objects.items() if "Activated" in e.get("reason", ""))
         assert note.endswith("from 0 to 1, caused by forced activation annotation")
         world.api.writes.clear()
         await asyncio.sleep(3600)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.looptime
 SO = "/apis/keda.sh/v1alpha1/namespaces/ns/scaledobjects"
 DEPLOYMENT = "/apis/apps/v1/namespaces/ns/deployments"
 HPA = "/apis/autoscaling/v2/namespaces/ns/horizontalpodautoscalers"
-EVENTS = "/apis/events.k8s.io/v1/namespaces/ns/events"
+EVENTS = "/api/v1/namespaces/ns/events"
 NIGHT = datetime(2026, 1, 5, 7, 59, tzinfo=UTC)
 
 
@@ -96,7 +96,14 @@ class World:
         resolver = Resolver(
             client, targets, authentications={}, policy=policy, stores=stores, chance=chance, wake=queue.add
         )
-        reporter = Reporter(client, SCALED_OBJECTS, kept[SCALED_OBJECTS], recorder=recorder, wording=SCALED_OBJECT)
+        reporter = Reporter(
+            client,
+            SCALED_OBJECTS,
+            kept[SCALED_OBJECTS],
+            recorder=recorder,
+            wording=SCALED_OBJECT,
+            ended=lambda _: True,
+        )
         async with Sources(platform, chance=chance) as sources, stores, resolver:
             self.objects = ScaledObjects(
                 cluster,
@@ -240,7 +247,7 @@ async def test_a_source_that_fails_moves_nothing_and_says_so_once(world: World) 
         assert world.condition("Ready") == ("False", "TriggerError")
         assert "triggers[0] (kubernetes-workload): pods is forbidden" in world.message()
         assert world.condition("Active") == ("Unknown", "UnknownState")
-        assert world.events().count(("Warning", "KEDAMetricSourceFailed")) == 1
+        assert world.events().count(("Warning", "KEDAScalerFailed")) == 1
         with pytest.raises(MetricUnavailableError, match="forbidden"):
             await read_metric(world.live, "ns", "app", "s0-workload-ns")
         world.pods.count = 9
@@ -406,9 +413,12 @@ async def test_the_original_count_is_given_back_on_deletion(world: World) -> Non
     async with world.daemon():
         await asyncio.sleep(60)
         assert world.replicas == 0
+        world.api.writes.clear()
         world.api.delete(f"{SO}/app")
         await asyncio.sleep(1)
         assert world.replicas == 3
+        done = [(method, path.rpartition("/")[2]) for method, path in world.api.writes]
+        assert done.index(("DELETE", "keda-hpa-app")) < done.index(("PATCH", "scale")), "it would take them back"
         assert f"{SO}/app" not in world.api.objects
 
 

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ def deployed(world: World, *doors: str, auth: str = "auth", **spec: Any) -> None
         world.scale(name, door(name, auth=auth), door(f"{name}-plain"))
 
 
+@asynccontextmanager
+async def read_by_a(safe: Safe) -> AsyncIterator[World]:
+    """Run a daemon with an object `a` that has read what is mine."""
+    async with safe.world().running() as world:
+        deployed(world, "a", hashiCorpVault=vault("mine"))
+        await asyncio.sleep(2)
+        yield world
+
+
 async def test_a_rotated_secret_rebuilds_the_triggers_that_use_it_and_no_other() -> None:
     safe = Safe(mine="old", theirs="theirs")
     async with safe.world().running() as world:
@@ -139,9 +149,7 @@ async def test_until_a_store_was_read_its_trigger_waits() -> None:
 
 async def test_what_was_read_stays_known_while_the_store_is_away_and_changes_when_it_is_back() -> None:
     safe = Safe(mine="p")
-    async with safe.world().running() as world:
-        deployed(world, "a", hashiCorpVault=vault("mine"))
-        await asyncio.sleep(2)
+    async with read_by_a(safe) as world:
         before = world.trigger("a")
         safe.error = SourceUnavailable("http://v: connection refused")
         await asyncio.sleep(600)
@@ -155,9 +163,7 @@ async def test_what_was_read_stays_known_while_the_store_is_away_and_changes_whe
 async def test_what_has_ended_is_known_no_more() -> None:
     safe = Safe(mine="p")
     safe.good_for = 300
-    async with safe.world().running() as world:
-        deployed(world, "a", hashiCorpVault=vault("mine"))
-        await asyncio.sleep(2)
+    async with read_by_a(safe) as world:
         before = world.trigger("a")
         safe.error = SourceUnavailable("http://v: connection refused")
         await asyncio.sleep(200)
@@ -183,9 +189,7 @@ async def test_it_is_read_again_before_it_ends() -> None:
 
 async def test_a_short_refusal_costs_nothing_and_a_lasting_one_is_named() -> None:
     safe = Safe(mine="p")
-    async with safe.world().running() as world:
-        deployed(world, "a", hashiCorpVault=vault("mine"))
-        await asyncio.sleep(2)
+    async with read_by_a(safe) as world:
         before = world.trigger("a")
         safe.error = ScalerError("mine: there is nothing")
         await asyncio.sleep(60)

@@ -237,6 +237,18 @@ async def test_an_old_outcome_is_not_current() -> None:
 
 
 @virtual
+async def test_what_is_read_again_after_that_is_news_though_it_says_the_same() -> None:
+    world, heard = World(), list[bool]()
+    async with at_work(world) as work:
+        live = work(heard=heard)
+        for seconds in (10, 64, 10):
+            await live.current()
+            await asyncio.sleep(seconds)
+        await live.current()
+    assert heard == [True, False, True, False]
+
+
+@virtual
 async def test_who_waits_for_a_trigger_that_is_replaced_is_told_so() -> None:
     world = World()
     async with at_work(world) as work:

@@ -13,10 +13,12 @@ import orjson
 
 from keda_py.daemon import Daemon
 from keda_py.devcluster.api import MERGE, Request
+from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster
 from keda_py.devcluster.transport import LocalTransport
 from keda_py.engine.metrics import MetricUnavailableError, read_metric
 from keda_py.engine.registry import Registry
+from keda_py.event_sink import EventSink
 from keda_py.kube.client import Client
 from keda_py.kube.transport import Response
 from keda_py.runtime.clock import loop_clock
@@ -122,6 +124,7 @@ class Embedded:
         self,
         scalers: Mapping[str, type[Scaler[Any]]],
         stores: Mapping[str, type[SecretStore[Any]]] | None = None,
+        sinks: Mapping[str, type[EventSink]] | None = None,
         **settings: Any,
     ) -> None:
         chance = random.Random(1)
@@ -132,6 +135,7 @@ class Embedded:
         self.registry = Registry(
             [Installed(name, found) for name, found in scalers.items()],  # type: ignore[misc]
             [Installed(name, found) for name, found in (stores or {}).items()],  # type: ignore[misc]
+            [Installed(name, found) for name, found in (sinks or {}).items()],  # type: ignore[misc]
         )
         self.settings = Settings(
             external_metrics=None, webhook=None, telemetry=None, health=None, reconciles=3, **settings
@@ -145,7 +149,7 @@ class Embedded:
         try:
             return (await read_metric(self.daemon.live, namespace, owner, name)).value
         except MetricUnavailableError as error:
-            raise RuntimeError(str(error)) from None
+            raise MetricError(str(error)) from None
 
     def another(self, wire: Wire) -> Daemon:
         """Return a daemon that does not run yet."""
@@ -212,9 +216,19 @@ class Embedded:
 
     # --- what there is to see ---------------------------------------------------------------------------------------
 
-    def status(self, name: str) -> dict[str, Any]:
-        found = self.do("GET", f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledobjects/{name}")
+    def status(self, name: str, plural: str = "scaledobjects") -> dict[str, Any]:
+        found = self.do("GET", f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/{plural}/{name}")
         return dict(found.get("status") or {})
+
+    def conditions(self, name: str, plural: str = "scaledobjects") -> dict[str, tuple[str, str, str]]:
+        """Return status, reason and message of each condition."""
+        found = self.status(name, plural).get("conditions") or []
+        return {c["type"]: (c["status"], c.get("reason", ""), c.get("message", "")) for c in found}
+
+    def told(self, reason: str = "", namespace: str = SPACE) -> list[dict[str, Any]]:
+        """Return the events that there are, of one reason or of all."""
+        found = self.do("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
+        return [event for event in found if reason in ("", event["reason"])]
 
     def ready(self, name: str) -> tuple[str, str]:
         conditions = self.status(name).get("conditions") or []

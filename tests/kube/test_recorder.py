@@ -34,10 +34,12 @@ async def test_an_event_says_of_what_and_why(client: Client, script: Script) -> 
         recorder.warning(OBJECT, "Failed", "x" * 2000)
     (request,) = script.asked
     sent = await request.json()
-    assert request.path == "/apis/events.k8s.io/v1/namespaces/ns/events"
+    assert request.path == "/api/v1/namespaces/ns/events"
     assert (sent["type"], sent["reason"], sent["eventTime"]) == ("Warning", "Failed", "2026-01-01T00:00:00.000000Z")
-    assert sent["regarding"]["uid"] == "uid-a"
-    assert len(sent["note"]) == 1024
+    # What kubectl sorts and shows them by.
+    assert (sent["lastTimestamp"], sent["count"]) == ("2026-01-01T00:00:00Z", 1)
+    assert sent["involvedObject"]["uid"] == "uid-a"
+    assert len(sent["message"]) == 1024
 
 
 async def test_the_same_event_is_told_once(client: Client, script: Script) -> None:

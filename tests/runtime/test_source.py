@@ -362,3 +362,14 @@ async def test_a_library_that_cancels_what_it_was_asked_costs_that_question_and_
         place.reply = lambda question: f"answer to {question}"
         await asyncio.sleep(60)
         assert await tenancy.ask("q") == "answer to q"
+
+
+async def test_what_a_failure_was_raised_over_is_not_kept_with_it() -> None:
+    place = Place()
+    refusal = ScalerError("it refuses")
+    refusal.__context__ = refusal.__cause__ = RuntimeError("the server said c4nary")
+    place.reply = lambda _: refusal
+    async with renting(place) as tenants:
+        with pytest.raises(ScalerError, match="it refuses") as raised:
+            await tenants.rent().ask("x")
+    assert raised.value.__context__ is raised.value.__cause__ is None

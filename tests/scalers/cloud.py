@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from aiohttp import web
 
-from keda_py.scaler import Platform
+from keda_py.scaler import Platform, ScalerError
 from keda_py.secret_store import SecretStore
 from keda_py.serve.certificate import renewed
 from keda_py.testing import FakeKubernetes
@@ -73,23 +74,23 @@ class Cloud:
 
 
 @asynccontextmanager
-async def standing(answer: Answer, folder: Path, *, tls: bool = True) -> AsyncIterator[Cloud]:
-    """Run a server within the block; leaving it closes every connection."""
+async def standing(answer: Answer, folder: Path, *, tls: bool = True, host: str = "localhost") -> AsyncIterator[Cloud]:
+    """Run a server within the block; leaving it closes every connection. `host`: how it is called."""
     cloud = Cloud(answer)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", cloud.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_tls(cloud, folder) if tls else None).start()
-    cloud.url = f"{'https' if tls else 'http'}://localhost:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_tls(cloud, folder, host) if tls else None).start()
+    cloud.url = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}"
     try:
         yield cloud
     finally:
         await runner.cleanup()
 
 
-def _tls(cloud: Cloud, folder: Path) -> ssl.SSLContext:
-    own = renewed(None, ["localhost"], datetime.now(UTC))
+def _tls(cloud: Cloud, folder: Path, host: str) -> ssl.SSLContext:
+    own = renewed(None, [host], datetime.now(UTC))
     assert own is not None
     cloud.authority = folder / "authority.crt"
     cloud.authority.write_bytes(own.authority)
@@ -108,6 +109,20 @@ async def opened(store: SecretStore[Any]) -> AsyncIterator[SecretStore[Any]]:
         yield store
     finally:
         await store.close()
+
+
+async def read(store: SecretStore[Any]) -> dict[str, str]:
+    """Return what a store says, and close it."""
+    async with opened(store) as one:
+        return dict((await one.read()).parameters)
+
+
+async def failure(store: SecretStore[Any]) -> ScalerError:
+    """Return why a store cannot be read; no secret is in it, nor in how the store describes itself."""
+    with pytest.raises(ScalerError) as raised:
+        await read(store)
+    assert CANARY not in f"{raised.value}{raised.value!r}{store!r}{store.access!r}{raised.value.__cause__}"
+    return raised.value
 
 
 def said(body: Any, status: int = 200, **headers: str) -> Answer:

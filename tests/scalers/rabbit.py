@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
@@ -16,6 +17,19 @@ from tests.brokers.rabbitmq import Broker
 from .asking import Asked
 
 WAIT_SECONDS: Final = 40.0
+SECONDS: Final = 20.0
+"""How long an answer may take where silence is not the point."""
+
+
+def path(vhost: str, queue: str = "") -> str:
+    """Return where the management API has a queue, or all of a virtual host."""
+    return f"/api/queues/{quote(vhost, safe='')}" + (f"/{quote(queue, safe='')}" if queue else "")
+
+
+def declare(broker: Broker, *queues: str, vhost: str = "/") -> None:
+    """Make queues, in one request however many."""
+    found = [{"name": name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": {}} for name in queues]
+    broker.call("POST", "/api/definitions", {"queues": found})
 
 
 def trigger(host: str, queue: str, auth: dict[str, str] | None = None, **metadata: str) -> Asked:

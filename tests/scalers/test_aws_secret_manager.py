@@ -20,7 +20,7 @@ from keda_py.testing import FakeKubernetes
 from tests.brokers.sqs import REGION, client, moto
 from tests.brokers.sqs_front import Deed, Front, cut, front, said
 
-from .cloud import CANARY, opened
+from .cloud import CANARY, failure, opened, read
 
 pytestmark = pytest.mark.e2e
 
@@ -72,18 +72,6 @@ def section(*wanted: dict[str, str], region: str = REGION) -> Spec:
 
 def store(spec: Spec | None = None, pod: PodIdentity | None = None, **keys: str) -> AwsSecretManager:
     return AwsSecretManager(Access(spec or section(), {} if pod else KEYS | keys, pod or PodIdentity(), PLATFORM))
-
-
-async def read(one: AwsSecretManager) -> dict[str, str]:
-    async with opened(one):
-        return dict((await one.read()).parameters)
-
-
-async def failure(one: AwsSecretManager) -> ScalerError:
-    with pytest.raises(ScalerError) as raised:
-        await read(one)
-    assert CANARY not in f"{raised.value}{raised.value!r}{one!r}{one.access!r}{raised.value.__cause__}"
-    return raised.value
 
 
 # --- what is read ---------------------------------------------------------------------------------------------------

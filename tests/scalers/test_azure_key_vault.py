@@ -14,7 +14,7 @@ from keda_py.scaler import PodIdentity, ScalerError, SourceUnavailable
 from keda_py.secret_store import Access
 
 from .azure_server import SECRET, TENANT, Azure
-from .cloud import CANARY, Answer, Cloud, cut, opened, said, standing
+from .cloud import CANARY, Answer, Cloud, cut, failure, opened, read, said, standing
 
 # They start servers.
 pytestmark = pytest.mark.e2e
@@ -62,18 +62,6 @@ def store(cloud: Cloud, spec: Spec | None = None, pod: PodIdentity | None = None
     given = {"clientSecret": f"{SECRET}\n"} | credentials
     access = Access(spec or section(cloud), given, pod or PodIdentity(), cloud.platform())
     return AzureKeyVault(access)
-
-
-async def read(one: AzureKeyVault) -> dict[str, str]:
-    async with opened(one):
-        return dict((await one.read()).parameters)
-
-
-async def failure(one: AzureKeyVault) -> ScalerError:
-    with pytest.raises(ScalerError) as raised:
-        await read(one)
-    assert CANARY not in f"{raised.value}{raised.value!r}{one!r}{one.access!r}{raised.value.__cause__}"
-    return raised.value
 
 
 # --- what is read ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from keda_py.api.authentication import GcpSecretManager as Spec
 from keda_py.scaler import PodIdentity, ScalerError, SourceUnavailable
 from keda_py.secret_store import Access
 
-from .cloud import CANARY, Answer, Cloud, cut, opened, said, standing
+from .cloud import CANARY, Answer, Cloud, cut, failure, opened, read, said, standing
 from .google_server import PEM, SCOPE, Google
 
 # They start servers.
@@ -73,18 +73,6 @@ def store(
 ) -> GcpSecretManager:
     given = {} if pod else {"clientSecret": json.dumps(key(cloud)) if secret is None else secret}
     return GcpSecretManager(Access(spec or section(), given, pod or PodIdentity(), cloud.platform()))
-
-
-async def read(one: GcpSecretManager) -> dict[str, str]:
-    async with opened(one):
-        return dict((await one.read()).parameters)
-
-
-async def failure(one: GcpSecretManager) -> ScalerError:
-    with pytest.raises(ScalerError) as raised:
-        await read(one)
-    assert CANARY not in f"{raised.value}{raised.value!r}{one!r}{one.access!r}{raised.value.__cause__}"
-    return raised.value
 
 
 PASSWORD = {"password": f"{CANARY}-2"}

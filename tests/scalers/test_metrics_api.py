@@ -17,7 +17,8 @@ from keda_py_scalers.http_body import LARGEST_BODY
 from keda_py_scalers.transport import proxy_for
 
 from .asking import asking, read, value
-from .test_http import JSON_VALUE, Slices, endpoints, metrics_api, serving
+from .http_world import JSON_VALUE, metrics_api, serving
+from .test_http import Slices, endpoints
 
 # --- what a server may make us hold ---------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Signed queries, against a server that checks them as AWS does, with credentials of a real STS."""
 
+import base64
 import logging
 import re
 import subprocess
@@ -24,11 +25,13 @@ from tests.brokers.sqs_front import said as sts_said
 from .amp_server import Workspace
 from .asking import Asked, asking, read, value
 from .cloud import CANARY, Cloud, said, standing
+from .proxy import proxying
 
 pytestmark = pytest.mark.e2e
 
 ROLE = "arn:aws:iam::123456789012:role/orders"
 ACCESS, SECRET, TOKEN = "AKIDTESTS", f"{CANARY}/se+cret=", f"{CANARY}/to+ken=="
+PROXY_LOGIN = base64.b64encode(f"me:{CANARY}".encode()).decode()
 KEYS = {"awsAccessKeyID": ACCESS, "awsSecretAccessKey": SECRET}
 HARD = 'sum(rate(http_requests_total{app=~"a|b", path!="/x y+z%20*~é"}[2m])) > (1 - 0)'
 
@@ -152,6 +155,32 @@ async def test_a_signature_is_for_where_it_goes(workspace: Workspace, amp: Cloud
     assert "redirects, but a signature is good for one address" in str((await outcome(amp, asked(amp, KEYS))).failure)
     assert amp.asked("/elsewhere") == 0
     assert workspace.signers == [ACCESS]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_what_is_signed_gets_through_a_proxy_as_it_is(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    # That this name leads anywhere, the proxy alone knows.
+    async with standing(workspace.answer, tmp_path, tls=scheme == "https", host="aps.test") as amp:
+        place = amp.url.partition("://")[2]
+        async with proxying(int(place.rpartition(":")[2]), wanted=f"Basic {PROXY_LOGIN}") as proxy:
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy.url.replace("://", f"://me:{CANARY}@"))
+            with_token = KEYS | {"awsSessionToken": TOKEN}
+            workspace.known[ACCESS] = (SECRET, TOKEN)
+            assert value(await outcome(amp, asked(amp, with_token, query=HARD, namespace="a b"))) == 7
+            (first,) = proxy.asked
+            assert first.startswith(f"CONNECT {place} " if scheme == "https" else f"GET {amp.url}/workspaces/ws-1/")
+            assert workspace.signers == [ACCESS]
+            # One that lets nobody through tells nothing of who came.
+            monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy.url.replace("://", f"://me:{CANARY}-wrong@"))
+            assert "407" in str((await outcome(amp, asked(amp, with_token))).failure)
+            assert len(amp.seen) == 1
+            monkeypatch.setenv("NO_PROXY", "aps.test")
+            assert amp.url in str((await outcome(amp, asked(amp, with_token))).failure)
+            assert len(proxy.asked) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from keda_py.scaler import Platform, ScalerError
 from tests.servers import free_port
 
 from .asking import Asked, asking, read, value
-from .test_http import JSON_VALUE, Source, metrics_api, serving
+from .http_world import JSON_VALUE, Source, metrics_api, serving
 
 # They start servers.
 pytestmark = pytest.mark.e2e

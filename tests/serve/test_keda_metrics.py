@@ -91,7 +91,6 @@ MISSING: Final = (
     "controller_runtime_reconcile_panics",
     "controller_runtime_terminal_reconcile_errors",
     "go_",
-    "keda_cloudeventsource_",
     "keda_internal_metricsservice_grpc_",
     "rest_client_rate_limiter_duration",
     "rest_client_request_duration",
@@ -127,7 +126,6 @@ ATTRIBUTES: Final = {
     "keda.scaler.http.request.duration.seconds": ("scaler status_code",),
 }
 """KEDA's pkg/metricscollector/opentelemetry.go."""
-UNSENT: Final = {name for name in ATTRIBUTES if name.startswith("keda.cloudeventsource.")}
 
 EMPTY: Final = {"status": "success", "data": {"resultType": "vector", "result": []}}
 SEVEN: Final = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [0, "7"]}]}}
@@ -151,6 +149,15 @@ def _scaled(kind: str, name: str, server: Server, **metadata: str) -> Manifest:
 def _authentication(kind: str) -> Manifest:
     spec = {"env": [{"parameter": "p", "name": "P"}]}
     return {"apiVersion": "keda.sh/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+
+
+def _event_source(server: Server) -> Manifest:
+    return {
+        "apiVersion": "eventing.keda.sh/v1alpha1",
+        "kind": "CloudEventSource",
+        "metadata": {"name": "events"},
+        "spec": {"destination": {"http": {"uri": server.address}}},
+    }
 
 
 Samples = dict[str, list[dict[str, str]]]
@@ -179,6 +186,7 @@ async def _worked(cluster: Tried, full: Server, empty: Server, broken: Server) -
     cluster.apply(
         _authentication("TriggerAuthentication"),
         _authentication("ClusterTriggerAuthentication"),
+        _event_source(full),
         _scaled("ScaledObject", "full", full),
         _scaled("ScaledObject", "broken", broken),
         _scaled("ScaledObject", "ignoring", empty),
@@ -201,7 +209,7 @@ def _sent(collector: Collector) -> None:
     }
     assert {instrument.name for instrument in INSTRUMENTS} == set(ATTRIBUTES)
     expected = {name: {frozenset(one.split()) for one in sets} for name, sets in ATTRIBUTES.items()}
-    assert found == {name: sets for name, sets in expected.items() if name not in UNSENT}
+    assert found == expected
     empty = [attributes(point) for point in points(collector.metrics()["keda.scaler.empty.upstream.responses"])]
     assert {(one["scaledResource"], one["isScaledObject"], one["ignoreNullValues"]) for one in empty} == {
         ("ignoring", True, True),
@@ -260,8 +268,8 @@ def _counted(samples: Samples) -> None:
     assert objects == {"full", "broken", "ignoring", "heeding"}
     assert {one["scaledJob"] for one in samples["keda_scaled_job_errors_total"]} == {"job", "lost"}
     kinds = {(one["type"], one["namespace"]) for one in samples["keda_resource_registered_total"]}
-    usual = {"scaled_object", "scaled_job", "trigger_authentication", "cluster_trigger_authentication"}
-    assert kinds == {(kind, NAMESPACE) for kind in usual}
+    usual = ("scaled_object", "scaled_job", "trigger_authentication", "cluster_trigger_authentication")
+    assert kinds == {(kind, NAMESPACE) for kind in (*usual, "cloudevent_source")}
     requests = samples["keda_scaler_http_requests_total"]
     full = next(one for one in requests if one["scaled_resource"] == "full")
     assert full == {
