@@ -119,7 +119,8 @@ class Daemon:
             leadership=settings.leadership,
             changed=lambda _: self._term_over.set(),
         )
-        self._admission = self._admitting()
+        self.admission = self._admitting()
+        """Says of objects whether they may be let in."""
         self.telemetry = self._telling()
         """What `/metrics` shows."""
 
@@ -383,7 +384,7 @@ class Daemon:
                 lease=leadership.name if leadership.elect else None,
                 leads=lambda: self.acts,
             ),
-            admission=self._admission.counts,
+            admission=self.admission.counts,
             events=self.event_sources,
         )
 
@@ -395,6 +396,6 @@ class Daemon:
             reflector=self._reflector,
             telemetry=self.telemetry,
             read=partial(read_metric, self.live),
-            review=self._admission.review,
+            review=self.admission.review,
             listed=self._is_listed,
         )

@@ -93,14 +93,25 @@ def test_every_flag_of_keda_is_taken(tmp_path: Path) -> None:
         (["run", "--enable-cert-rotation=false", "--cert-dir=/none"], "there is no /none/tls.crt"),
         (["run", "--http-tls-ciphers", "ROT13"], "unknown cipher suites ROT13"),
         (["run", "--leader-elect=perhaps"], "is not a valid boolean"),
-        (["run", "--kubeconfig", "missing"], "no cluster to work on: tried kubeconfig missing"),
-        (["run"], "no cluster to work on: tried this pod's service account and ~/.kube/config"),
+        (["run", "--kubeconfig", "missing"], "tried kubeconfig missing: the file does not exist; set --kubeconfig"),
+        (["run"], "tried this pod's service account and ~/.kube/config: the file does not exist; set --kubeconfig"),
     ],
 )
 def test_what_cannot_work_is_told_without_a_traceback(arguments: list[str], says: str, tmp_path: Path) -> None:
     shown = keda_py(*arguments, home=tmp_path)
     assert shown.returncode == 2
     assert says in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_a_kubeconfig_in_its_usual_place_that_is_no_yaml_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text("a: [")
+    shown = keda_py("run", home=tmp_path)
+    assert shown.returncode == 2
+    tried = "tried this pod's service account and ~/.kube/config"
+    *_, line = shown.stderr.splitlines()
+    assert line == f"keda-py: no cluster to work on: {tried}: it is no YAML, see line 1; set --kubeconfig or KUBECONFIG"
     assert "Traceback" not in shown.stderr
 
 

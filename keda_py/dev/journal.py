@@ -18,7 +18,8 @@ from keda_py.runtime.clock import Now
 
 KEPT: Final = 200
 _EVENTS: Final = ("events.k8s.io", "events")
-_UNTOLD: Final = ("started",)
+_UNTOLD: Final = ("started", "refused")
+"""Who was refused was told why, and in full."""
 
 
 class Journal:

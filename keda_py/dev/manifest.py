@@ -2,13 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from keda_py.devcluster.admission import WEBHOOKS, answer
 from keda_py.devcluster.api import APPLY, Api, Request
 
 _MANAGER: Final = "keda-py-dev"
@@ -21,6 +22,18 @@ _FIRST: Final = ("Namespace", "CustomResourceDefinition")
 
 class ManifestFileError(Exception):
     """A file that cannot be applied; the message names file and document, and says what is wrong."""
+
+
+class RefusedError(ManifestFileError):
+    """An object that admission refuses, as it is now: others are not to blame for it, nor is the file no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line about what was applied."""
+
+    text: str
+    bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +107,22 @@ def _objects(document: Document) -> Iterator[Document]:
     yield document
 
 
-def apply(api: Api, documents: Sequence[Document]) -> Iterator[str]:
-    """Apply objects, namespaces and CRDs before all others; yield a line for each that is new or another now.
+def in_order(documents: Iterable[Document]) -> list[Document]:
+    """Return objects as they are to be applied: namespaces and CRDs before all others."""
+    return sorted(documents, key=lambda one: one.content["kind"] not in _FIRST)
+
+
+def is_admitted(document: Document) -> bool:
+    """Return whether somebody is asked about an object of this kind before it is written."""
+    group = document.content["apiVersion"].rpartition("/")[0]
+    return (group, document.content["kind"]) in WEBHOOKS
+
+
+async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIterator[Told]:
+    """Apply an object; yield warnings, and a line if it is new or another now. `dry`: only see whether it could be.
 
     A namespace that is missing is made: there is nothing else in this cluster that would. Raises `ManifestFileError`.
     """
-    for document in sorted(documents, key=lambda one: one.content["kind"] not in _FIRST):
-        yield from _apply(api, document)
-
-
-def _apply(api: Api, document: Document) -> Iterator[str]:
     content = document.content
     kind = api.kind_of(content["apiVersion"], content["kind"])
     if kind is None:
@@ -113,16 +132,20 @@ def _apply(api: Api, document: Document) -> Iterator[str]:
     name = content["metadata"]["name"]
     if namespace and api.store.get(("", "namespaces"), ("", namespace)) is None:
         api.answer(Request("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}}))
-        yield f"namespace/{namespace} created"
+        yield Told(f"{document.path}: namespace/{namespace} created")
     before = api.store.get(kind.place, (namespace, name))
     path = kind.resource.path(namespace, name)
-    params = {"fieldManager": _MANAGER, "fieldValidation": "Strict"}
-    answer = api.answer(Request("PATCH", path, params, _annotated(content, namespace), APPLY))
-    if answer.status >= 400:  # noqa: PLR2004  HTTP's own number
-        raise ManifestFileError(f"{document.place}: {answer.body['message']}")
+    params = {"fieldManager": _MANAGER, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry else {})
+    request = Request("PATCH", path, params, _annotated(content, namespace), APPLY)
+    found = api.answer(request) if dry else await answer(api, request)
+    for warning in found.warnings:
+        yield Told(f"{document.place}: warning: {warning}", bad=True)
+    if found.status >= 400:  # noqa: PLR2004  HTTP's own number
+        refused = RefusedError if found.status == 403 else ManifestFileError  # noqa: PLR2004  HTTP's own number
+        raise refused(f"{document.place}: {' '.join(found.body['message'].split())}")
     if api.store.get(kind.place, (namespace, name)) is not before:
         singular = f"{kind.singular or kind.resource.kind.lower()}.{kind.resource.group}".rstrip(".")
-        yield f"{singular}/{name} {'created' if before is None else 'configured'}"
+        yield Told(f"{document.path}: {singular}/{name} {'created' if before is None else 'configured'}")
 
 
 def _advice(api: Api, api_version: str, kind: str) -> str:

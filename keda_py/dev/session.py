@@ -8,8 +8,8 @@ import random
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from keda_py.daemon import Daemon
 from keda_py.dev import access, manifest
 from keda_py.dev.journal import Journal
 from keda_py.dev.line import changes
-from keda_py.dev.manifest import ManifestFileError, Watched
+from keda_py.dev.manifest import ManifestFileError, RefusedError, Told, Watched
 from keda_py.dev.observer import observe
 from keda_py.dev.opening import opened_ports
 from keda_py.dev.options import WARNING, Options
@@ -37,11 +37,13 @@ from keda_py.engine.registry import Registry, RegistryError
 from keda_py.kube.client import Client
 from keda_py.log import silence_libraries
 from keda_py.runtime.clock import wall_clock
+from keda_py.serve.admission import reviewed
 from keda_py.serve.listen import ListenError
 from keda_py.settings import Settings
 
 _LOOK_SECONDS: Final = 0.25
 _FILES_SECONDS: Final = 1.0
+_LISTED_SECONDS: Final = 10.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -145,10 +147,12 @@ class Session:
     async def run(self) -> None:
         """Run until cancelled."""
         # Before anything is started: what is wrong with the files is told at once, and nothing else.
-        for path in self._files.changed():
-            self._apply(path)
+        paths = self._files.changed()
+        for path in paths:
+            await self._prepare(path)
         read = partial(read_metric, self._daemon.live)
         self._cluster.read_metric = access.metric_reader(read)
+        self._cluster.api.admit = partial(reviewed, self._daemon.admission.review)
         async with access.opened(
             self._cluster,
             read,
@@ -157,35 +161,56 @@ class Session:
             now=self._now,
             processes=self._options.processes,
         ):
-            await self._work()
+            await self._work(paths)
 
-    async def _work(self) -> None:
+    async def _work(self, paths: Sequence[Path]) -> None:
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._cluster.run(), name="cluster")
-            parts.create_task(self._follow_files(), name="files")
             parts.create_task(self._show(), name="view")
             if self._options.processes:
                 await opened_ports(self._cluster.api)
             parts.create_task(self._daemon.run(), name="daemon")
+            parts.create_task(self._follow_files(paths), name="files")
 
     # --- files ------------------------------------------------------------------------------------------------------
 
-    def _apply(self, path: Path) -> None:
-        documents = manifest.read(path)
-        # What is as it was is left alone: a Deployment's replicas are not set back when its ScaledObject is edited.
-        before = self._applied.get(path, [])
-        for line in manifest.apply(self._cluster.api, [one for one in documents if one.content not in before]):
-            self._journal.add("files", f"{path}: {line}")
-        self._applied[path] = [one.content for one in documents]
+    async def _prepare(self, path: Path) -> None:
+        """Apply what nobody need be asked about, and see that the rest could be."""
+        documents = manifest.in_order(manifest.read(path))
+        for document in documents:
+            await self._tell(manifest.apply(self._cluster.api, document, dry=manifest.is_admitted(document)))
+        self._applied[path] = [one.content for one in documents if not manifest.is_admitted(one)]
 
-    async def _follow_files(self) -> None:
+    async def _apply(self, path: Path) -> None:
+        documents = manifest.in_order(manifest.read(path))
+        # What is as it was is left alone: a Deployment's replicas are not set back when its ScaledObject is edited.
+        before, refused = self._applied.get(path, []), []
+        for document in documents:
+            if document.content in before:
+                continue
+            try:
+                await self._tell(manifest.apply(self._cluster.api, document))
+            except RefusedError as error:
+                self._journal.add("files", str(error), bad=True)
+                refused.append(document)
+        self._applied[path] = [one.content for one in documents if one not in refused]
+
+    async def _tell(self, lines: AsyncIterator[Told]) -> None:
+        async for line in lines:
+            self._journal.add("files", line.text, bad=line.bad)
+
+    async def _follow_files(self, paths: Sequence[Path]) -> None:
+        # The rules of admission need to know what else there is.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._daemon.listed.wait(), _LISTED_SECONDS)
         while True:
-            await asyncio.sleep(_FILES_SECONDS)
-            for path in self._files.changed():
+            for path in paths:
                 try:
-                    self._apply(path)
+                    await self._apply(path)
                 except ManifestFileError as error:
                     self._journal.add("files", str(error), bad=True)
+            await asyncio.sleep(_FILES_SECONDS)
+            paths = self._files.changed()
 
     # --- the view ---------------------------------------------------------------------------------------------------
 

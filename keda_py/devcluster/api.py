@@ -6,17 +6,19 @@ this process, `http` to kubectl. Everything happens within one call without awai
 
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keda_py.decide.admission import Verdict
 from keda_py.devcluster import apply, definition, deletion, discovery, event, listing, rule, scale, token
 from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
 from keda_py.devcluster.patch import PatchError, json_patch, merge, strategic
 from keda_py.devcluster.rule import Refusal, bad_request, invalid_as, not_found
 from keda_py.devcluster.selector import Matches, SelectorError, by_fields, by_labels
 from keda_py.devcluster.store import Change, ExpiredError, Object, Store
-from keda_py.devcluster.table import table
+from keda_py.devcluster.table import included, table
+from keda_py.engine.admission import Asked
 from keda_py.runtime.clock import Now
 
 JSON: Final = "application/json"
@@ -52,10 +54,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status code and a decoded body."""
+    """A status code and a decoded body; `warnings` are for whoever asked."""
 
     status: int
     body: Any
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,17 @@ class Route:
     subresource: str
 
 
+Admit = Callable[[Asked], Awaitable[Verdict]]
+"""Says whether an object may be written (see `admission`)."""
+
+
 class Api:
-    """An API server over a store."""
+    """An API server over a store; set `admit` to whoever is asked about objects of KEDA's kinds."""
 
     def __init__(self, store: Store, *, now: Now, chance: random.Random) -> None:
         self.store = store
         self.now = now
+        self.admit: Admit | None = None
         self._chance = chance
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         self._by_words: dict[tuple[str, str], Kind] = {}
@@ -183,7 +191,7 @@ class Api:
 
     def _get(self, request: Request, route: Route) -> Object:
         found = self._shown(route, self._existing(route))
-        return self._as_table(route, [found]) if request.as_table else found
+        return self._as_table(request, route, [found]) if request.as_table else found
 
     def _existing(self, route: Route) -> Object:
         found = self.store.get(route.kind.place, (route.namespace, route.name))
@@ -204,8 +212,9 @@ class Api:
             return found
         return event.as_core(found) if kind.resource.group == "" else event.as_new(found)
 
-    def _as_table(self, route: Route, items: list[Object], metadata: Object | None = None) -> Object:
-        shown = table(route.kind, items, version=str(self.store.version), now=self.now())
+    def _as_table(self, request: Request, route: Route, items: list[Object], metadata: Object | None = None) -> Object:
+        include = included(request.params)
+        shown = table(route.kind, items, version=str(self.store.version), now=self.now(), include=include)
         return shown | {"metadata": metadata} if metadata is not None else shown
 
     def _selected(self, request: Request, route: Route, version: int | None = None) -> list[Object]:
@@ -229,7 +238,7 @@ class Api:
             raise Refusal(410, "Expired", said) from None
         items, metadata = pages.cut(selected, self.store.version)
         if request.as_table:
-            return self._as_table(route, items, metadata)
+            return self._as_table(request, route, items, metadata)
         return listing.listing(route.kind, items, metadata)
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -345,7 +354,8 @@ class Api:
             self._body_of(request, route.kind, given)
             answer = Answer(201, self._create(request, Route(route.kind, route.namespace, "", ""), name=route.name))
         else:
-            _check_conflicts(request, before, owners, manager)
+            if not request.flag("force"):
+                apply.check_conflicts(before, given, owners, manager)
             make = functools.partial(apply.apply, applied=given, owners=owners, manager=manager)
             answer = Answer(200, self._change(request, route, make))
         after = self.store.get(place, name)
@@ -380,18 +390,6 @@ def _check_dry_run(request: Request) -> None:
         options = {"POST": "CreateOptions", "PUT": "UpdateOptions", "DELETE": "DeleteOptions"}.get(request.method)
         said = f'Unsupported value: ["{request.params["dryRun"]}"]: supported values: "All"'
         raise invalid_as(META, options or "PatchOptions", "", [("dryRun", said)])
-
-
-def _check_conflicts(request: Request, found: Object, owners: apply.Owners, manager: str) -> None:
-    """Raise `Refusal` if somebody else applied another value of a field; with ``force`` they lose it."""
-    conflicts = [] if request.flag("force") else apply.conflicts(found, request.body, owners, manager)
-    if not conflicts:
-        return
-    shown = [(f'conflict with "{other}"', apply.shown(path)) for other, path in conflicts]
-    listed = ", ".join(f"{words}: {path}" for words, path in shown)
-    number = f"{len(shown)} conflict" + ("s" if len(shown) > 1 else "")
-    causes = [{"reason": "FieldManagerConflict", "message": words, "field": path} for words, path in shown]
-    raise Refusal(409, "Conflict", f"Apply failed with {number}: {listed}", causes=causes)
 
 
 def _uid(chance: random.Random) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from keda_py.devcluster.patch import MERGE_KEYS, SETS, strategic
+from keda_py.devcluster.rule import Refusal
 
 Path = tuple[Any, ...]
 """Steps to a field: a name, ``(key, value)`` for the item of a list that has this, ``(None, value)`` for a word."""
@@ -54,6 +55,17 @@ def conflicts(target: Any, applied: Any, owners: Owners, manager: str) -> list[t
         for path in sorted(owners[other] & fields(applied), key=shown)
         if _is_leaf(path) and at(target, path) != at(applied, path)
     ]
+
+
+def check_conflicts(target: Any, applied: Any, owners: Owners, manager: str) -> None:
+    """Raise `Refusal` if somebody else applied another value of a field."""
+    found = [(f'conflict with "{other}"', shown(path)) for other, path in conflicts(target, applied, owners, manager)]
+    if not found:
+        return
+    listed = ", ".join(f"{words}: {path}" for words, path in found)
+    number = f"{len(found)} conflict" + ("s" if len(found) > 1 else "")
+    causes = [{"reason": "FieldManagerConflict", "message": words, "field": path} for words, path in found]
+    raise Refusal(409, "Conflict", f"Apply failed with {number}: {listed}", causes=causes)
 
 
 def _is_leaf(path: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from keda_py.decide import hpa_algorithm as algorithm
 from keda_py.decide.hpa_algorithm import Bounds, History
 from keda_py.decide.status import format_time
+from keda_py.devcluster import event
 from keda_py.devcluster.api import MERGE, Api, Request
 from keda_py.devcluster.kind import Kind
 from keda_py.devcluster.scale import shown
@@ -22,6 +23,7 @@ from keda_py.runtime.queue import WorkQueue
 
 HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
 SYNC_SECONDS: Final = 15.0
+_COMPONENT: Final = "horizontal-pod-autoscaler"
 
 ReadMetric = Callable[[str, str, str], Awaitable[str]]
 """Takes namespace, metric and label selector, and returns a quantity; raises `MetricError`."""
@@ -213,20 +215,31 @@ class _Look:
         self._tell(f"New size: {replicas}; reason: {why}")
         return True
 
-    def _tell(self, note: str) -> None:
-        metadata = self.found["metadata"]
+    def _tell(self, message: str) -> None:
+        """Tell of it as kube-controller-manager does: in the older face, and what was told before is counted."""
+        metadata, now = self.found["metadata"], format_time(self._api.now())
         subject = {name: metadata[name] for name in ("namespace", "name", "uid")}
-        event = {
-            "metadata": {"generateName": f"{metadata['name']}."},
-            "eventTime": self._api.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        told = {
             "type": "Normal",
             "reason": "SuccessfulRescale",
-            "note": note,
-            "regarding": {"apiVersion": self.found["apiVersion"], "kind": self.found["kind"], **subject},
-            "reportingController": "horizontal-pod-autoscaler",
+            "message": message,
+            "involvedObject": {"apiVersion": self.found["apiVersion"], "kind": self.found["kind"], **subject},
         }
-        path = f"/apis/events.k8s.io/v1/namespaces/{metadata['namespace']}/events"
-        self._api.answer(Request("POST", path, body=event))
+        path = f"/api/v1/namespaces/{metadata['namespace']}/events"
+        for before in map(event.as_core, self._api.store.items(event.PLACE, metadata["namespace"])):
+            if told.items() <= before.items() and before["source"] == {"component": _COMPONENT}:
+                again = {"count": before["count"] + 1, "lastTimestamp": now}
+                self._api.answer(Request("PATCH", f"{path}/{before['metadata']['name']}", {}, again, MERGE))
+                return
+        new = {
+            "metadata": {"generateName": f"{metadata['name']}."},
+            "source": {"component": _COMPONENT},
+            "reportingComponent": _COMPONENT,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        self._api.answer(Request("POST", path, body=told | new))
 
     def write(self) -> None:
         """Write the status, if it is another one."""

@@ -8,6 +8,7 @@ import orjson
 import yaml
 from aiohttp import web
 
+from keda_py.devcluster import admission
 from keda_py.devcluster.api import APPLY, JSON, Answer, Api, Request
 from keda_py.devcluster.rule import Refusal, bad_request
 from keda_py.devcluster.watch import events
@@ -37,7 +38,7 @@ def application(api: Api, *, proxied: Proxied) -> web.Application:
             return _json(other)
         if asked.flag("watch") and asked.method == "GET":
             return await _stream(api, asked, request)
-        return _json(api.answer(asked))
+        return _json(await admission.answer(api, asked))
 
     app = web.Application(client_max_size=LARGEST_BODY)
     for path in ("/healthz", "/livez", "/readyz"):
@@ -102,4 +103,9 @@ async def _pour(found: AsyncGenerator[dict[str, Any], None], response: web.Strea
 def _json(answer: Answer) -> web.Response:
     if isinstance(answer.body, str):
         return web.Response(text=answer.body, status=answer.status)
-    return web.Response(body=orjson.dumps(answer.body), status=answer.status, content_type=JSON)
+    response = web.Response(body=orjson.dumps(answer.body), status=answer.status, content_type=JSON)
+    for text in answer.warnings:
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        # 299: of lasting matter; "-": by a server without a name (RFC 7234).
+        response.headers.add("Warning", f'299 - "{quoted}"')
+    return response

@@ -1,23 +1,49 @@
 """What ``kubectl get`` shows: objects as rows of a Table (meta.k8s.io/v1)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from keda_py.decide.status import parse_time
 from keda_py.devcluster.age import human
 from keda_py.devcluster.cell import MADE
 from keda_py.devcluster.kind import Column, Kind
+from keda_py.devcluster.rule import bad_request
 from keda_py.devcluster.store import Object
 
 _STEP: Final = re.compile(r'\.([A-Za-z0-9_-]+)|\[\?\(@\.(\w+)==["\']([^"\']*)["\']\)\]|\[(\*|\d+)\]')
-
-
 _CREATED: Final = ".metadata.creationTimestamp"
 
 
-def table(kind: Kind, items: Iterable[Object], *, version: str, now: datetime, headed: bool = True) -> Object:
+class Included(StrEnum):
+    """How much of its object a row carries beside the cells: kubectl sorts by what is in there."""
+
+    NONE = "None"
+    METADATA = "Metadata"
+    OBJECT = "Object"
+
+
+def included(params: Mapping[str, str]) -> Included:
+    """Return what a request wants in its rows; raise `Refusal`."""
+    wanted = params.get("includeObject") or Included.METADATA
+    try:
+        return Included(wanted)
+    except ValueError:
+        said = f"includeObject: Invalid value: \"{wanted}\": must be 'Metadata', 'Object', 'None', or empty"
+        raise bad_request(f"Unable to convert to Table as requested: {said}") from None
+
+
+def table(
+    kind: Kind,
+    items: Iterable[Object],
+    *,
+    version: str,
+    now: datetime,
+    include: Included = Included.METADATA,
+    headed: bool = True,
+) -> Object:
     """Return objects as a Table; `headed`: with what the columns are, which a watch tells only once."""
     columns = columns_of(kind)
     return {
@@ -36,7 +62,7 @@ def table(kind: Kind, items: Iterable[Object], *, version: str, now: datetime, h
         ]
         if headed
         else None,
-        "rows": [_row(kind, item, now) for item in items],
+        "rows": [_row(kind, item, now, include) for item in items],
     }
 
 
@@ -46,10 +72,19 @@ def columns_of(kind: Kind) -> list[Column]:
     return list(kind.columns) if named else [("Name", "string", ".metadata.name", 0), *kind.columns]
 
 
-def _row(kind: Kind, found: Object, now: datetime) -> Object:
+def _row(kind: Kind, found: Object, now: datetime, include: Included) -> Object:
     cells = [_cell(kind, column, found, now) for column in columns_of(kind)]
-    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": found["metadata"]}
-    return {"cells": cells, "object": partial}
+    return {"cells": cells, "object": _object(found, include)}
+
+
+def _object(found: Object, include: Included) -> Object | None:
+    match include:
+        case Included.NONE:
+            return None
+        case Included.METADATA:
+            return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": found["metadata"]}
+        case Included.OBJECT:
+            return found
 
 
 def _cell(kind: Kind, column: tuple[str, str, str, int], found: Object, now: datetime) -> Any:

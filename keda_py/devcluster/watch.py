@@ -10,7 +10,7 @@ from keda_py.devcluster.api import Api, Route
 from keda_py.devcluster.rule import Refusal, bad_request
 from keda_py.devcluster.selector import Matches, SelectorError
 from keda_py.devcluster.store import Change, ExpiredError, Object, Place
-from keda_py.devcluster.table import table
+from keda_py.devcluster.table import Included, included, table
 
 BOOKMARK_SECONDS: Final = 60.0
 LONGEST_SECONDS: Final = 1800.0
@@ -31,11 +31,11 @@ def events(
     for name in ("resourceVersion", "timeoutSeconds"):
         if not params.get(name, "").isdecimal() and params.get(name):
             raise bad_request(f"{name} is no number: {params[name]}")
-    return _events(api, params, _View(api, route, matches, as_table))
+    return _events(api, params, _View(api, route, matches, included(params) if as_table else None))
 
 
 async def _events(api: Api, params: Mapping[str, str], view: "_View") -> AsyncGenerator[dict[str, Any], None]:
-    bookmarks = params.get("allowWatchBookmarks") in ("1", "true") and not view.as_table
+    bookmarks = params.get("allowWatchBookmarks") in ("1", "true") and view.include is None
     loop = asyncio.get_running_loop()
     until = loop.time() + float(params.get("timeoutSeconds") or LONGEST_SECONDS)
     changes: asyncio.Queue[Change] = asyncio.Queue()
@@ -70,11 +70,12 @@ def _collect(changes: asyncio.Queue[Change], place: Place, change: Change) -> No
 class _View:
     """How one watch sees what happens."""
 
-    def __init__(self, api: Api, route: Route, matches: Matches, as_table: bool) -> None:
+    def __init__(self, api: Api, route: Route, matches: Matches, include: Included | None) -> None:
+        """`include`: what rows carry of their objects; None: not as a table."""
         self._api = api
         self.route = route
         self._matches = matches
-        self.as_table = as_table
+        self.include = include
         self._headed = True
 
     def of(self, change: Change) -> dict[str, Any] | None:
@@ -85,9 +86,16 @@ class _View:
             return None
         type_, found = named
         face = self._api.face(kind, found)
-        if not self.as_table:
+        if self.include is None:
             return {"type": type_, "object": face}
-        rows = table(kind, [face], version=_version(face), now=self._api.now(), headed=self._headed)
+        rows = table(
+            kind,
+            [face],
+            version=_version(face),
+            now=self._api.now(),
+            include=self.include,
+            headed=self._headed,
+        )
         self._headed = False
         return {"type": type_, "object": rows}
 

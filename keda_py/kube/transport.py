@@ -3,6 +3,7 @@
 kubernetes-asyncio finds the cluster and its credentials; aiohttp carries the requests.
 """
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -19,6 +20,7 @@ from keda_py import __version__
 _CONNECTIONS: Final = 100
 _READ_BUFFER: Final = 2**21
 _CONNECT_SECONDS: Final = 5.0
+_USUAL: Final = "~/.kube/config"
 _SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -159,23 +161,26 @@ async def connect(kubeconfig: str) -> HttpTransport:
 
     Raises `ConfigError` in one line when there is none.
     """
-    from kubernetes_asyncio import client, config  # noqa: PLC0415  a quarter of a second, wanted here only
+    # A quarter of a second, wanted here only; yaml comes with it.
+    from kubernetes_asyncio import client, config  # noqa: PLC0415
+    from yaml import YAMLError  # noqa: PLC0415
 
     settings = client.Configuration()
     try:
-        if kubeconfig:
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=settings, persist_config=False)
-        elif _in_cluster():
+        if not kubeconfig and _in_cluster():
             config.incluster_config.InClusterConfigLoader(
                 token_filename=f"{_SERVICE_ACCOUNT}/token", cert_filename=f"{_SERVICE_ACCOUNT}/ca.crt"
             ).load_and_set(settings)
         else:
-            await config.load_kube_config(client_configuration=settings, persist_config=False)
+            paths = kubeconfig or _USUAL
+            _check_exists(paths)
+            await config.load_kube_config(config_file=paths, client_configuration=settings, persist_config=False)
         url = str(settings.host)
         tls = _tls(settings) if url.startswith("https") else None
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        tried = f"kubeconfig {kubeconfig}" if kubeconfig else "this pod's service account and ~/.kube/config"
-        raise ConfigError(f"no cluster to work on: tried {tried}: {error}; set --kubeconfig or KUBECONFIG") from error
+    except (config.ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        tried = f"kubeconfig {kubeconfig}" if kubeconfig else f"this pod's service account and {_USUAL}"
+        said = _not_yaml(error) if isinstance(error, YAMLError) else _not_usable(error)
+        raise ConfigError(f"no cluster to work on: tried {tried}: {said}; set --kubeconfig or KUBECONFIG") from error
 
     async def token() -> str | None:
         key: str | None = await settings.get_api_key_with_prefix("BearerToken")
@@ -184,6 +189,26 @@ async def connect(kubeconfig: str) -> HttpTransport:
     host = urlsplit(url).hostname or ""
     proxy = None if proxy_bypass(host) else getproxies().get("https" if tls else "http")
     return HttpTransport(url, tls, token, proxy=proxy, server_name=settings.tls_server_name if tls else None)
+
+
+def _check_exists(paths: str) -> None:
+    """Raise `ValueError` if there is none of the files; kubectl too takes those that there are."""
+    names = [path for path in paths.split(os.pathsep) if path]
+    if not any(Path(path).expanduser().exists() for path in names):
+        raise ValueError("the file does not exist" if len(names) == 1 else "none of these files exists")
+
+
+def _not_yaml(error: Exception) -> str:
+    # Where, and not what: there are tokens in it.
+    mark = getattr(error, "problem_mark", None)
+    return "it is no YAML" if mark is None else f"it is no YAML, see line {mark.line + 1}"
+
+
+def _not_usable(error: Exception) -> str:
+    if isinstance(error, TypeError | KeyError | AttributeError):
+        return "it is no kubeconfig, or lacks what one needs"
+    # kubernetes-asyncio names a place by all that stands there, tokens among it.
+    return " ".join(str(error).partition("/{")[0].split())
 
 
 def _in_cluster() -> bool:

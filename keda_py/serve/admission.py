@@ -45,7 +45,7 @@ def application(review: Review) -> web.Application:
             uid, asked = understood(await request.read(), PATHS[request.path])
         except NoReviewError as error:
             return web.Response(text=str(error), status=400)
-        verdict = Verdict() if asked is None else await _reviewed(review, asked)
+        verdict = Verdict() if asked is None else await reviewed(review, asked)
         return web.Response(body=orjson.dumps(_review(uid, verdict)), content_type="application/json")
 
     app = web.Application(client_max_size=LARGEST)
@@ -53,7 +53,8 @@ def application(review: Review) -> web.Application:
     return app
 
 
-async def _reviewed(review: Review, asked: Asked) -> Verdict:
+async def reviewed(review: Review, asked: Asked) -> Verdict:
+    """Return what is to be said of an object; one that cannot be checked is let in, with a warning."""
     about = {"kind": asked.kind, "object": f"{asked.namespace}/{asked.new['metadata'].get('name')}"}
     try:
         verdict = await review(asked)

@@ -129,7 +129,7 @@ async def _answers(cluster: Tried) -> AsyncIterator[Found]:
 async def _reviews(cluster: Tried, garden: Garden) -> AsyncIterator[Found]:
     """Yield what the webhook says of all that was applied."""
     paths = {kind: path for path, kind in PATHS.items()}
-    webhook = application(cluster.daemon._admission.review)
+    webhook = application(cluster.daemon.admission.review)
     async with TestClient(TestServer(webhook)) as client:
         for manifest in garden.manifests:
             if (path := paths.get(manifest["kind"])) is not None:

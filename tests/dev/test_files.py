@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,31 @@ from .manifests import deployment, scaled_object, write
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-PODS = {"type": "kubernetes-workload", "metadata": {"podSelector": "app=tickets", "value": "1"}}
+PODS: dict[str, Any] = {"type": "kubernetes-workload", "metadata": {"podSelector": "app=tickets", "value": "1"}}
 
 
 def in_shop(found: dict[str, object]) -> dict[str, object]:
     found["metadata"] = {"name": "worker", "namespace": "shop"}
     return found
+
+
+def test_what_admission_refuses_is_told_and_all_else_goes_on(tmp_path: Path) -> None:
+    wrong = scaled_object("worker", PODS | {"metadata": {"podSelector": "app=tickets", "value": "0"}})
+    other = scaled_object("other", PODS | {"metadata": {**PODS["metadata"], "valeu": "3"}}, minReplicaCount=1)
+    write(tmp_path / "all.yaml", wrong, other, deployment("other"), deployment("worker"))
+    with dev(tmp_path, "all.yaml") as running:
+        refused = 'all.yaml, document 1: admission webhook "vscaledobject.kb.io" denied the request: spec.triggers[0] '
+        running.wait_for(f"files: {refused}(kubernetes-workload): value: must be greater than 0")
+        running.wait_for(
+            "document 2: warning: spec.triggers[0] (kubernetes-workload): nothing reads the parameter valeu"
+        )
+        running.wait_for("other: #  1/1 ready")
+        # One that is on the same target too is told of as such, though both come at once.
+        two = [scaled_object(name, PODS, scaleTargetRef={"name": "worker"}) for name in ("worker", "second")]
+        write(tmp_path / "all.yaml", *two, deployment("worker"))
+        running.wait_for("files: all.yaml: scaledobject.keda.sh/worker created")
+        running.wait_for("document 2: admission webhook")
+        assert "worker is already scaled by the ScaledObject worker" in running.said()
 
 
 def test_a_file_that_changes_is_applied_again_and_one_that_breaks_stops_nothing(tmp_path: Path) -> None:

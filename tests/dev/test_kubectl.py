@@ -33,11 +33,19 @@ class Shell:
         self.program = str(kubectl())
 
     def __call__(self, *arguments: str, **environment: str) -> str:
-        command = [self.program, *arguments]
-        env = self.environment | environment
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+        done = self.run(*arguments, **environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [self.program, *arguments]
+        env = self.environment | environment
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+    def fails(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 1, done.stdout
+        return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +101,23 @@ def test_apply_edit_describe_and_delete(shell: Shell, tmp_path: Path) -> None:
     assert "deleted" in shell("delete", "-f", manifest)
     shell("wait", "hpa/keda-hpa-other", "--for=delete", "--timeout=50s")
     assert "The event sources" in shell("explain", "scaledobject.spec.triggers")
+
+
+def test_what_admission_refuses_and_warns_about(shell: Shell, tmp_path: Path) -> None:
+    second = write(tmp_path / "second.yaml", scaled_object("second", PODS, scaleTargetRef={"name": "desk"}))
+    unread = {**PODS, "metadata": {"podSelector": "app=tickets", "value": "1", "valeu": "1"}}
+    wide = write(tmp_path / "wide.yaml", scaled_object("wide", unread))
+    for command in (("apply",), ("apply", "--server-side"), ("create", "--dry-run=server")):
+        said = shell.fails(*command, "-f", second)
+        assert said.startswith("Error from server (Forbidden): ")
+        assert (
+            'admission webhook "vscaledobject.kb.io" denied the request: spec.scaleTargetRef: Deployment desk' in said
+        )
+        done = shell.run(*command, "-f", wide)
+        assert done.returncode == 0
+        assert "Warning: spec.triggers[0] (kubernetes-workload): nothing reads the parameter valeu" in done.stderr
+        shell("delete", "scaledobject", "wide", "--ignore-not-found")
+    assert "(NotFound)" in shell.fails("get", "scaledobject", "second")
 
 
 async def test_a_daemon_beside_it_works_on_it_too(shell: Shell) -> None:

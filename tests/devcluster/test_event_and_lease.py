@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .side import MERGE, Side, at
+from .side import MERGE, Side, at, deployment
 
 NEW: dict[str, Any] = {
     "metadata": {"name": "one"},
@@ -71,6 +71,34 @@ def test_a_series(side: Side, space: str) -> None:
     series = {"count": 3, "lastObservedTime": "2026-01-02T03:05:05.000006Z"}
     assert side.patch(f"{new}/one", {"series": series})["series"] == series
     assert side.get(f"{core}/one")["series"] == series
+
+
+def test_what_the_hpa_controller_tells_is_counted(side: Side, space: str, deployments: str) -> None:
+    side.make(deployments, deployment("one", replicas=1))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "one"}
+    metric = {"metric": {"name": "none"}, "target": {"type": "Value", "value": "1"}}
+    spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 5}
+    spec["metrics"] = [{"type": "External", "external": metric}]
+    side.make(at("autoscaling/v2", space, "horizontalpodautoscalers"), {"metadata": {"name": "one"}, "spec": spec})
+    for times in (1, 2):
+        found = told(side, at("v1", space, "events"), times)
+        assert found["message"] == "New size: 2; reason: Current number of replicas below Spec.MinReplicas"
+        assert found["source"] == {"component": "horizontal-pod-autoscaler"}
+        assert found["reportingComponent"] == "horizontal-pod-autoscaler"
+        assert (found["eventTime"], found["metadata"]["name"].startswith("one.")) == (None, True)
+        assert found["firstTimestamp"] <= found["lastTimestamp"]
+        side.patch(f"{deployments}/one/scale", {"spec": {"replicas": 1}})
+
+
+def told(side: Side, events: str, times: int) -> Any:
+    """Return the only event about the HPA, once it was told so often."""
+
+    def counted() -> list[Any]:
+        items = side.get(events, fieldSelector="reason=SuccessfulRescale,involvedObject.name=one")["items"]
+        return [event for event in items if event["count"] == times]
+
+    (found,) = side.until(counted, f"told {times} times")
+    return found
 
 
 def test_a_lease_is_taken_by_one(side: Side, space: str) -> None:

@@ -168,6 +168,10 @@ def test_describe(kubectl: Kubectl, side: Side, space: str) -> None:
     assert re.search(r"Warning\s+Jammed\s+\S+\s+tester\s+it does not turn", said)
     assert "Jammed" in kubectl("events", "--for=widget/gear")
     assert "Jammed" in kubectl("get", "events", "--field-selector=reason=Jammed")
+    # By what is not among the cells: kubectl asks for the objects beside them.
+    for path in (".lastTimestamp", ".eventTime"):
+        assert "Jammed" in kubectl("get", "events", f"--sort-by={path}")
+    assert lines(kubectl("get", "pods", "--sort-by=.status.startTime"))[1][1:3] == ["1/1", "Running"]
 
 
 def test_scale(kubectl: Kubectl) -> None:

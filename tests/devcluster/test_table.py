@@ -7,7 +7,7 @@ import pytest
 
 from keda_py.api.crd import KINDS, definition
 
-from .side import TABLE, Side, at, deployment
+from .side import TABLE, Side, at, config_map, deployment
 from .widget import widget
 
 AGE = re.compile(r"\d+s")
@@ -168,3 +168,46 @@ def test_one_object_and_a_page_as_tables(side: Side, widgets: str) -> None:
     assert (row["kind"], row["apiVersion"]) == ("PartialObjectMetadata", "meta.k8s.io/v1")
     assert row["metadata"]["name"] == "c"
     assert "spec" not in row
+
+
+def test_how_much_of_its_object_a_row_carries(side: Side, space: str, widgets: str) -> None:
+    made = side.make(widgets, widget("one"))
+    for wanted in ("Object", "Metadata", "", "None"):
+        rows = [shown(side, path, includeObject=wanted)["rows"] for path in (widgets, f"{widgets}/one")]
+        assert rows[0] == rows[1]
+        found = rows[0][0]["object"]
+        if wanted == "Object":
+            assert without_fields(found) == without_fields(made)
+        elif wanted == "None":
+            assert found is None
+        else:
+            assert (found["kind"], found["metadata"]["uid"]) == ("PartialObjectMetadata", made["metadata"]["uid"])
+            assert "spec" not in found
+    # Of built-in kinds too a row says of what kind its object is, as a list does not.
+    side.make(at("v1", space, "configmaps"), config_map("one", a="1"))
+    rows = shown(side, at("v1", space, "configmaps"), includeObject="Object")["rows"]
+    assert ("ConfigMap", "v1", {"a": "1"}) in [
+        (r["object"]["kind"], r["object"]["apiVersion"], r["object"].get("data")) for r in rows
+    ]
+
+
+def without_fields(found: dict[str, Any]) -> dict[str, Any]:
+    return found | {"metadata": {name: v for name, v in found["metadata"].items() if name != "managedFields"}}
+
+
+def test_a_watch_as_a_table_carries_them_too(side: Side, widgets: str) -> None:
+    side.make(widgets, widget("one", size=3))
+    for wanted in ("Object", "Metadata", "None"):
+        with side.watch(widgets, TABLE, includeObject=wanted) as events:
+            (row,) = next(events)["object"]["rows"]
+        found = row["object"]
+        assert (found and found["kind"]) == {"Object": "Widget", "Metadata": "PartialObjectMetadata"}.get(wanted)
+        assert (found or {}).get("spec", {}).get("size") == (3 if wanted == "Object" else None)
+
+
+def test_more_than_the_object_is_refused(side: Side, widgets: str) -> None:
+    side.make(widgets, widget("one"))
+    for path, more in ((widgets, {}), (f"{widgets}/one", {}), (widgets, {"watch": "1", "timeoutSeconds": "1"})):
+        found = side.ask("GET", path, accept=TABLE, includeObject="All", **more)
+        assert (found.code, found.reason) == (400, "BadRequest")
+        assert "includeObject: Invalid value: \"All\": must be 'Metadata', 'Object', 'None', or empty" in found.message

@@ -1,5 +1,6 @@
 """Calls: every status checked, the API server's own words kept, patience where it is asked for."""
 
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -104,10 +105,48 @@ async def test_a_scale_is_set_only_while_the_target_is_the_version_that_was_seen
     assert await request.json() == {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}}
 
 
-async def test_no_cluster_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no cluster to work on: tried kubeconfig .*missing") as caught:
-        await connect(str(tmp_path / "missing"))
+NO_KUBECONFIG = "it is no kubeconfig, or lacks what one needs"
+USABLE_BUT_FOR_ITS_USER = """
+current-context: a
+contexts: [{name: a, context: {cluster: a, user: a}}]
+clusters: [{name: a, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: a, token: s3cret}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a: [", "it is no YAML, see line 1"),
+        (b"a: 1\n\ttoken: s3cret\n", "it is no YAML, see line 2"),
+        (b"\x00s3cret", "it is no YAML"),
+        (b"\xff\xfe", "codec can't decode"),
+        (b"s3cret", NO_KUBECONFIG),
+        (b"", NO_KUBECONFIG),
+        (b"[s3cret]", NO_KUBECONFIG),
+        (b"current-context: a\ncontexts: 3", NO_KUBECONFIG),
+        (b"users: []", "Expected key current-context"),
+        (USABLE_BUT_FOR_ITS_USER.encode(), "Expected key user in"),
+    ],
+)
+async def test_a_kubeconfig_that_is_none_is_one_clear_line(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "config").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"no cluster to work on: tried kubeconfig .*config: ") as caught:
+        await connect(str(tmp_path / "config"))
+    assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_kubeconfig_that_does_not_exist_is_told_as_that(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    with pytest.raises(ConfigError, match=r"tried kubeconfig .*missing: the file does not exist; set --kubeconfig"):
+        await connect(missing)
+    with pytest.raises(ConfigError, match=r": none of these files exists; set --kubeconfig"):
+        await connect(os.pathsep.join([missing, f"{missing}-too"]))
+    (tmp_path / "there").write_text(USABLE_BUT_FOR_ITS_USER.replace("token: s3cret", "user: {token: abc}"))
+    # One of them is enough, as for kubectl.
+    await (await connect(os.pathsep.join([missing, str(tmp_path / "there")]))).close()
 
 
 @pytest.mark.parametrize("name", ["../../other/things/a", "..", ".", "a/status", "a?b", "a%2Fb", "a#b", "a b"])

@@ -196,7 +196,7 @@ async def _worked(cluster: Tried, full: Server, empty: Server, broken: Server) -
     )
     wrong = _scaled("ScaledObject", "x" * 70, full)
     wrong["metadata"]["namespace"] = NAMESPACE
-    await cluster.daemon._admission.review(Asked("ScaledObject", NAMESPACE, wrong))
+    await cluster.daemon.admission.review(Asked("ScaledObject", NAMESPACE, wrong))
     await cluster.until(lambda: len(cluster.daemon.live) == 4 and len(cluster.daemon.live_jobs) == 2)
     at_work = [*cluster.daemon.live.values(), *cluster.daemon.live_jobs.values()]
     await cluster.until(lambda: all(one.outcome for live in at_work for one in live.working()))
