@@ -46,7 +46,7 @@ def hpa_seen(cluster: DevCluster, live: Live | None) -> str:
 
 
 async def test_the_hpa_does_not_repeat_what_a_trigger_tells() -> None:
-    failing = Live("uid", [BrokenTrigger(0, "cron", ScalerError("no such hour"))])
+    failing = Live("uid", [BrokenTrigger(0, "cron", ScalerError("no such hour"), 30)])
     cluster = cluster_with_an_hpa("FailedGetExternalMetric")
     assert hpa_seen(cluster, failing) == "holds: it cannot read that either"
     assert hpa_seen(cluster, None) == f"cannot scale: {WHY}", "nobody else tells it"
