@@ -156,5 +156,5 @@ def test_a_library_that_is_missing_for_opentelemetry_is_told_before_anything_sta
     assert shown.returncode == 2
     said = f"keda-py: --enable-opentelemetry-metrics needs the Python module {module}"
     assert shown.stderr.startswith(said)
-    assert "install it into the daemon's image (pip install 'keda-py[otlp]')" in shown.stderr
+    assert "install it where keda-py runs (in a clone: pip install '.[otlp]')" in shown.stderr
     assert len(shown.stderr.splitlines()) == 1

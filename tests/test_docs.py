@@ -35,6 +35,11 @@ def test_every_parameter_of_every_trigger_is_documented(trigger_type: str) -> No
     assert f"`{trigger_type}`" in (DOCS / "triggers" / "index.md").read_text()
 
 
+def test_how_many_of_keda_s_triggers_there_are_is_said_first() -> None:
+    for page in (ROOT / "README.md", DOCS / "index.md"):
+        assert f"with {len(REGISTRY.types)} of the 76 trigger types" in page.read_text()
+
+
 def test_every_flag_and_variable_is_documented() -> None:
     text = (DOCS / "cli.md").read_text()
     for option in run.params:

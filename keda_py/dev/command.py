@@ -58,12 +58,16 @@ def dev(
     """
     try:
         # Half a second that --help and a bad flag need not wait for.
-        from keda_py.dev import session  # noqa: PLC0415
+        from keda_py.dev import manifest, session  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "yaml"):
             raise
-        message = f"keda-py dev needs the Python module {error.name}; pip install 'keda-py[dev-cluster]'"
+        message = f"keda-py dev needs the Python module {error.name}; in a clone: pip install '.[dev-cluster]'"
         raise click.UsageError(message) from None
+    for folder in files:
+        if folder.is_dir() and not manifest.files_of([folder]):
+            said = "has no .yaml, .yml or .json file in it, and folders within it are not read"
+            click.echo(f"keda-py: {folder} {said}; one that comes is applied", err=True)
     options = Options(
         files=files,
         port=port,

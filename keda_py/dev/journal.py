@@ -1,7 +1,8 @@
 """What happened, in the order it happened: what the daemon logs, what the HPA controller did, what was applied.
 
-The daemon logs a line for each decision that changed something. Here these lines are not printed but kept, and told
-in a sentence; a line without a sentence of its own is told by its fields.
+The daemon logs a line for each decision that changed something. Here these lines are not printed but kept, and all
+told in one form: the name of a thing, what happened to it, a colon, and why. A line without a sentence of its own is
+told by its fields, in that form too.
 """
 
 from collections import deque
@@ -10,6 +11,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
+from keda_py.dev import words
 from keda_py.dev.snapshot import Entry
 from keda_py.devcluster.store import Change
 from keda_py.runtime.clock import Now
@@ -47,36 +49,57 @@ class Journal:
         if change.place == _EVENTS and event is not None and event.get("reason") == "SuccessfulRescale":
             note = str(event["note"]).removeprefix("New size: ")
             size, _, reason = note.partition("; reason: ")
-            self.add("HPA", f"{event['regarding']['name']} -> {size}: {reason}")
+            about = event["regarding"]
+            self.add("HPA", f"{words.name(about['namespace'], about['name'])} -> {size}: {reason}")
+
+
+def _object(fields: Mapping[str, Any], kind: str = "", name: str = "") -> str:
+    """Return what an object is called, or a thing of another kind in its namespace."""
+    namespace, _, own = str(fields["object"]).partition("/")
+    return words.name(namespace, f"{kind}/{name}" if kind else name or own)
 
 
 def _scaled(fields: Mapping[str, Any]) -> str:
     names = f" ({', '.join(fields['triggers'])})" if fields["triggers"] else ""
-    return f"{fields['target']} {fields['before']} -> {fields['after']}: {fields['why']}{names}"
+    target = _object(fields, name=fields["target"])
+    return f"{target} {fields['before']} -> {fields['after']}: {fields['why']}{names}"
 
 
 def _created_jobs(fields: Mapping[str, Any]) -> str:
     pending = f", {fields['pending']} of them pending" if fields["pending"] else ""
     queue, running = f"queue {fields['queue']:g}", f"{fields['running']} running"
-    return f"{fields['object']}: created {fields['jobs']} Jobs: {queue}, {running}{pending}"
+    return f"{_object(fields)} created {fields['jobs']} Jobs: {queue}, {running}{pending}"
+
+
+def _hpa(fields: Mapping[str, Any]) -> str:
+    why = f": {fields['why']}" if fields.get("why") else ""
+    return f"{_object(fields, 'HPA', fields['hpa'])} {fields['event']}{why}"
 
 
 def _told(fields: Mapping[str, Any]) -> str:
+    event = str(fields["event"])
+    subject = f"{_object(fields)} " if "object" in fields else ""
+    rest = [f"{name} {value}" for name, value in fields.items() if name not in _APART]
     error = fields.get("exc_info")
-    rest = " ".join(f"{name}={value}" for name, value in fields.items() if name not in ("event", "exc_info"))
-    cause = f" {type(error).__name__}: {error}" if isinstance(error, Exception) else ""
-    return f"{fields['event']} {rest}{cause}".rstrip()
+    why = [str(fields[name]) for name in ("why", "message") if fields.get(name)]
+    why += [f"{type(error).__name__}: {error}"] if isinstance(error, Exception) else []
+    about = f" ({', '.join(rest)})" if rest else ""
+    reasons = f": {'; '.join(why)}" if why else ""
+    return f"{subject}{event.removeprefix('ScaledObject ') if subject else event}{about}{reasons}"
 
 
+_APART: Final = ("event", "object", "why", "message", "exc_info")
 _SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "scaled": _scaled,
-    "ready": lambda fields: f"{fields['object']} is ready",
-    "not ready": lambda fields: f"{fields['object']} is not ready: {fields['message']}",
-    "created": lambda fields: f"made the HPA {fields['namespace']}/{fields['hpa']}",
+    "ready": lambda fields: f"{_object(fields)} is ready",
+    "not ready": lambda fields: f"{_object(fields)} is not ready: {fields['message']}",
+    "created": _hpa,
+    "updated": _hpa,
+    "taken over": _hpa,
+    "deleted": _hpa,
     "created jobs": _created_jobs,
-    "not created": lambda fields: f"{fields['object']}: a Job cannot be created: {fields['message']}",
-    "replaced": lambda fields: f"{fields['object']}: deleted {fields['jobs']} Jobs: {fields['why']}",
-    "updated": lambda fields: f"changed the HPA {fields['hpa']} of {fields['object']}",
-    "restored": lambda fields: f"{fields['target']} -> {fields['replicas']}: {fields['why']}",
-    "cannot run": lambda fields: f"pod {fields['pod']} cannot run {fields['command']}: {fields['reason']}",
+    "not created": lambda fields: f"{_object(fields)} cannot create a Job: {fields['message']}",
+    "replaced": lambda fields: f"{_object(fields)} deleted {fields['jobs']} Jobs: {fields['why']}",
+    "restored": lambda fields: f"{_object(fields, name=fields['target'])} -> {fields['replicas']}: {fields['why']}",
+    "cannot run": lambda fields: f"Pod/{fields['pod']} cannot run {fields['command']}: {fields['reason']}",
 }

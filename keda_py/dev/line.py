@@ -19,16 +19,17 @@ def changes(before: Snapshot, after: Snapshot) -> Iterator[str]:
         if (one.kind, describe(one)) not in known:
             yield describe(one)
     left = {one.identity for one in after.scaled}
-    yield from (f"{name(one)}: gone" for one in before.scaled if one.identity not in left)
+    yield from (f"{_name(one)}: gone" for one in before.scaled if one.identity not in left)
 
 
 def describe(seen: ScaledSeen) -> str:
     """Return one object in a line; what only time changes is left out."""
     bar = "#" * min(seen.replicas.wanted or 0, _BAR) or "-"
     triggers = ", ".join(f"{one.label} {words.trigger(one)}" for one in seen.triggers)
-    return "; ".join(filter(None, (f"{name(seen)}: {bar}  {words.counts(seen)}", triggers, seen.problem or seen.state)))
+    return "; ".join(
+        filter(None, (f"{_name(seen)}: {bar}  {words.counts(seen)}", triggers, seen.problem or seen.state))
+    )
 
 
-def name(seen: ScaledSeen) -> str:
-    """Return an object's name, and its namespace unless that is the default one."""
-    return seen.name if seen.namespace == "default" else f"{seen.namespace}/{seen.name}"
+def _name(seen: ScaledSeen) -> str:
+    return words.name(seen.namespace, seen.name)

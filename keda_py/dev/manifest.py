@@ -1,5 +1,7 @@
 """Manifests from files into the embedded cluster, as ``kubectl apply`` would bring them there."""
 
+import difflib
+import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from keda_py.devcluster.api import APPLY, Api, Request
 
 _MANAGER: Final = "keda-py-dev"
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+# As Go writes JSON: kubectl writes the annotation anew where a byte of it differs.
+_ESCAPED: Final = str.maketrans({one: f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"})
 _FIRST: Final = ("Namespace", "CustomResourceDefinition")
 
 
@@ -122,15 +127,16 @@ async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIter
     kind = api.kind_of(content["apiVersion"], content["kind"])
     if kind is None:
         said = f"the embedded cluster has no kind {content['kind']} in {content['apiVersion']}"
-        raise ManifestFileError(f"{document.place}: {said}; take it out of the file")
+        raise ManifestFileError(f"{document.place}: {said}; {_advice(api, content['apiVersion'], content['kind'])}")
     namespace = str(content["metadata"].get("namespace") or "default") if kind.namespaced else ""
     name = content["metadata"]["name"]
     if namespace and api.store.get(("", "namespaces"), ("", namespace)) is None:
         api.answer(Request("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}}))
         yield Told(f"{document.path}: namespace/{namespace} created")
     before = api.store.get(kind.place, (namespace, name))
+    path = kind.resource.path(namespace, name)
     params = {"fieldManager": _MANAGER, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry else {})
-    request = Request("PATCH", kind.resource.path(namespace, name), params, content, APPLY)
+    request = Request("PATCH", path, params, _annotated(content, namespace), APPLY)
     found = api.answer(request) if dry else await answer(api, request)
     for warning in found.warnings:
         yield Told(f"{document.place}: warning: {warning}", bad=True)
@@ -140,6 +146,30 @@ async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIter
     if api.store.get(kind.place, (namespace, name)) is not before:
         singular = f"{kind.singular or kind.resource.kind.lower()}.{kind.resource.group}".rstrip(".")
         yield Told(f"{document.path}: {singular}/{name} {'created' if before is None else 'configured'}")
+
+
+def _advice(api: Api, api_version: str, kind: str) -> str:
+    known: dict[str, list[str]] = {}
+    for one in api.kinds:
+        known.setdefault(one.resource.kind, []).append(one.resource.api_version)
+    near = difflib.get_close_matches(kind, known, n=1, cutoff=0.8)
+    if not near:
+        return "take it out of the file"
+    versions = known[near[0]]
+    return f"did you mean {near[0]}{'' if api_version in versions else f' in {versions[0]}'}?"
+
+
+def _annotated(content: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """Return an object with the annotation by which a later ``kubectl apply`` knows what stood in the file."""
+    metadata = content["metadata"]
+    annotations = metadata.get("annotations")
+    if annotations is not None and not isinstance(annotations, dict):
+        return content  # to be refused as it stands
+    own = {name: value for name, value in (annotations or {}).items() if name != _LAST_APPLIED}
+    metadata = {**metadata, **({"namespace": namespace} if namespace else {}), "annotations": own}
+    written = {**content, "metadata": metadata}
+    applied = json.dumps(written, sort_keys=True, separators=(",", ":"), ensure_ascii=False).translate(_ESCAPED)
+    return {**content, "metadata": {**metadata, "annotations": own | {_LAST_APPLIED: f"{applied}\n"}}}
 
 
 class Watched:

@@ -54,7 +54,10 @@ def _scaled_object(api: Api, raw: Object, live: Mapping[Key, Live], now: datetim
         target=f"{reference.kind}/{reference.name}",
         replicas=_replicas(api, scaled_object),
         cooldown=_cooldown_left(scaled_object, known, now) if cooling and known is not None else None,
-        hpa=_hpa(api.store.get(_HPAS, (seen.namespace, status.get("hpaName") or scaled_object.hpa_name))),
+        hpa=_hpa(
+            api.store.get(_HPAS, (seen.namespace, status.get("hpaName") or scaled_object.hpa_name)),
+            told=any(trigger.failure for trigger in seen.triggers),
+        ),
     )
 
 
@@ -147,8 +150,8 @@ def _measure(trigger: LiveTrigger, spec: MetricSpec) -> Measure:
     )
 
 
-def _hpa(found: dict[str, Any] | None) -> str:
-    """Return what an HPA says of itself, in a few words."""
+def _hpa(found: dict[str, Any] | None, *, told: bool) -> str:
+    """Return what an HPA says of itself, in a few words; `told`: a trigger tells already why it cannot be read."""
     if found is None:
         return ""
     status = found.get("status") or {}
@@ -162,6 +165,7 @@ def _hpa(found: dict[str, Any] | None) -> str:
     if active.reason == Reason.HPA_SCALING_DISABLED:
         return "off at zero"
     if active.status != "True":
-        return f"cannot scale: {active.message}"
+        unread = active.reason == "FailedGetExternalMetric"
+        return "holds: it cannot read that either" if unread and told else f"cannot scale: {active.message}"
     bound = f" ({limited.reason})" if limited is not None and limited.status == "True" else ""
     return f"wants {status.get('desiredReplicas', 0)}{bound}"

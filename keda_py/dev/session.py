@@ -26,6 +26,7 @@ from keda_py.dev.journal import Journal
 from keda_py.dev.line import changes
 from keda_py.dev.manifest import ManifestFileError, RefusedError, Told, Watched
 from keda_py.dev.observer import observe
+from keda_py.dev.opening import opened_ports
 from keda_py.dev.options import WARNING, Options
 from keda_py.dev.snapshot import Snapshot
 from keda_py.dev.view import View
@@ -165,9 +166,11 @@ class Session:
     async def _work(self, paths: Sequence[Path]) -> None:
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._cluster.run(), name="cluster")
+            parts.create_task(self._show(), name="view")
+            if self._options.processes:
+                await opened_ports(self._cluster.api)
             parts.create_task(self._daemon.run(), name="daemon")
             parts.create_task(self._follow_files(paths), name="files")
-            parts.create_task(self._show(), name="view")
 
     # --- files ------------------------------------------------------------------------------------------------------
 

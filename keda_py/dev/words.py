@@ -5,6 +5,11 @@ from datetime import timedelta
 from keda_py.dev.snapshot import SCALED_JOB, Activity, Measure, ScaledSeen, TriggerSeen
 
 
+def name(namespace: str, own: str) -> str:
+    """Return a name, and its namespace unless that is the default one: ``orders``, ``shop/orders``."""
+    return own if namespace == "default" else f"{namespace}/{own}"
+
+
 def measure(seen: Measure) -> str:
     """Return a value and its target: ``23 of 5 per replica``."""
     value = "?" if seen.value is None else f"{seen.value:g}"

@@ -73,6 +73,7 @@ class Finalizer:
 
     async def _restore(self, raw: dict[str, Any]) -> None:
         original = (raw.get("status") or {}).get("originalReplicaCount")
+        name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
         try:
             scaled_object = ScaledObject.parse(raw)
             if original is None or not scaled_object.spec.restores:
@@ -80,7 +81,7 @@ class Finalizer:
             target = target_of(scaled_object)
             await self._hpas.delete(scaled_object, raw, why=WHY)
             await self._targets.set(target, await self._targets.read(target), original)
-            log.info("restored", target=str(target), replicas=original, why=WHY)
+            log.info("restored", object=name, target=f"{target.kind}/{target.name}", replicas=original, why=WHY)
         except (ManifestError, TargetError) as error:
             # There is nothing left to restore; the deletion must not hang on it.
-            log.warning("not restored", object=raw["metadata"]["name"], message=str(error))
+            log.warning("not restored", object=name, message=str(error))

@@ -77,7 +77,8 @@ class HpaKeeper:
         elif (patch := hpa.differs(wanted, found)) is not None:
             self._cluster.hpas.put(await self._cluster.client.merge_patch(HPAS, namespace, name, patch))
             done = "updated" if claim.is_own(scaled_object, found) else "taken over"
-            log.info(done, object=f"{namespace}/{scaled_object.metadata.name}", hpa=name)
+            changed = ", ".join(f"{part}.{field}" for part, fields in patch.items() for field in fields)
+            log.info(done, object=f"{namespace}/{scaled_object.metadata.name}", hpa=name, why=f"{changed} differed")
         return self._rivals(scaled_object, target)
 
     async def _create(self, wanted: dict[str, Any], raw: dict[str, Any], live: Live) -> None:
@@ -88,7 +89,7 @@ class HpaKeeper:
         live.hpa_made = name
         try:
             self._cluster.hpas.put(await self._cluster.client.create(HPAS, namespace, wanted))
-            log.info("created", hpa=name, namespace=namespace)
+            log.info("created", object=f"{namespace}/{raw['metadata']['name']}", hpa=name)
         except Conflict:
             # It is there and the watch has not shown it yet: the next pass compares with it.
             self._cluster.hpas.put(await self._cluster.client.get(HPAS, namespace, name))
@@ -125,7 +126,7 @@ class HpaKeeper:
             return
         with suppress(NotFound):
             await self._cluster.client.delete(HPAS, namespace, name)
-            log.info("deleted", hpa=name, namespace=namespace, why=why)
+            log.info("deleted", object=f"{namespace}/{scaled_object.metadata.name}", hpa=name, why=why)
 
     def name_in_use(self, scaled_object: ScaledObject) -> str | None:
         """Return the name of the HPA that an object has, None if it has none."""

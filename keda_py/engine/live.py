@@ -50,7 +50,13 @@ class Live:
     """What stands in for triggers that fail, if `spec.fallback` says so."""
     composite: Composite | None = None
     """The one metric made of all triggers, if scaling modifiers say so."""
-    errors: int = 0
+    failed_before: int = 0
+    """How many passes failed, and reads of triggers that are replaced."""
+
+    @property
+    def failures(self) -> int:
+        """How often a pass or a read has failed since it is at work; what cannot be built fails each interval."""
+        return self.failed_before + sum(trigger.errors for trigger in self.triggers)
 
     def trigger_of(self, metric: str) -> tuple[str, LiveTrigger | BrokenTrigger] | None:
         """Return a metric's name as we write it, and its trigger; Kubernetes lowers no case, KEDA does."""
@@ -127,6 +133,7 @@ class Live:
 
     def close(self) -> None:
         """Stop reading."""
+        self.failed_before = self.failures
         for trigger in self.triggers:
             trigger.close()
         self.triggers, self.described = [], []
@@ -173,6 +180,7 @@ class Builder:
             triggers.append(same)
         for _, trigger in old:
             if trigger not in triggers:
+                live.failed_before += trigger.errors
                 trigger.close()
         live.seen_before = live.seen_active()
         live.untold = [trigger for trigger in live.untold if trigger in triggers] + fresh
@@ -192,7 +200,7 @@ class Builder:
         if described.waits:
             return WaitingTrigger(trigger.index, trigger.type)
         if described.problem is not None:
-            return BrokenTrigger(trigger.index, trigger.type, ScalerError(described.problem))
+            return BrokenTrigger(trigger.index, trigger.type, ScalerError(described.problem), described.interval)
         tenancy: Tenancy | None = None
         try:
             scaler_class = self._registry.load(trigger.type)
@@ -214,4 +222,4 @@ class Builder:
         except Exception as error:  # noqa: BLE001  whatever a scaler does is this trigger's failure alone
             if tenancy is not None:
                 tenancy.close()
-            return BrokenTrigger(trigger.index, trigger.type, as_scaler_error(error))
+            return BrokenTrigger(trigger.index, trigger.type, as_scaler_error(error), described.interval)

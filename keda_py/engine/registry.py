@@ -119,7 +119,7 @@ class _Classes:
         except ModuleNotFoundError as error:
             raise ScalerError(
                 f"{self._noun} {name} needs the Python module {error.name}; "
-                f"install it into the daemon's image (pip install 'keda-py[all]' has everything)"
+                "install it where keda-py runs (in a clone, pip install '.[all]' brings everything)"
             ) from error
         except Exception as error:
             raise ScalerError(f"{self._noun} {name}: {entry.value} cannot be imported: {error}") from error

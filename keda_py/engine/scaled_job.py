@@ -35,7 +35,7 @@ from keda_py.engine.live import PAUSED, Builder, Key, Live
 from keda_py.engine.release import release
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.scalable import Scalable, of_scaled_job
-from keda_py.kube.client import ApiError, Client
+from keda_py.kube.client import ApiError, Client, Conflict
 from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Store
 from keda_py.naming import Condition as Type
@@ -129,9 +129,11 @@ class ScaledJobs:
         try:
             again = await self._work(key, raw, live)
         except UnusableError as problem:
+            live.failed_before += 1
             again = await self._report_unusable(raw, str(problem)) if self._owns(key) else None
-        except ApiError:
-            live.errors += 1
+        except ApiError as error:
+            # One who looked a moment too early looks again.
+            live.failed_before += not isinstance(error, Conflict)
             raise
         return again
 

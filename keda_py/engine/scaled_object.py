@@ -33,7 +33,7 @@ from keda_py.engine.live import PAUSED, Builder, Key, Live
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.scalable import of_scaled_object
 from keda_py.engine.target import Scale, TargetError, TargetRef, Targets, target_of
-from keda_py.kube.client import ApiError, Unreachable
+from keda_py.kube.client import ApiError, Conflict, Unreachable
 from keda_py.kube.recorder import Recorder
 from keda_py.naming import COMPOSITE, EventReason, Reason
 from keda_py.naming import Condition as Type
@@ -105,9 +105,11 @@ class ScaledObjects:
         try:
             again = await self._work(key, raw, live)
         except UnusableError as problem:
+            live.failed_before += 1
             again = await self._report_unusable(raw, live, str(problem))
-        except ApiError:
-            live.errors += 1
+        except ApiError as error:
+            # One who looked a moment too early looks again.
+            live.failed_before += not isinstance(error, Conflict)
             raise
         return again
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from keda_py.decide.hpa import target_of_metric
 from keda_py.engine.fallback import Tally
@@ -136,6 +136,11 @@ class LiveTrigger:
         """How `/metrics` calls it: by its own name, else as KEDA calls its scaler, ``prometheusScaler``."""
         kind = type(self.scaler).__name__
         return self.scaler.trigger.name or kind[0].lower() + kind[1:]
+
+    @property
+    def errors(self) -> int:
+        """How many reads have failed."""
+        return self.counts.errors
 
     @property
     def requests(self) -> Requests | None:
@@ -287,9 +292,16 @@ class BrokenTrigger:
     index: int
     type: str
     error: ScalerError
+    interval: float
     kept: list[dict[str, Any]] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     next_failure: float = 0.0
+    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def errors(self) -> int:
+        """How often it has failed: each time that it should have been read, `interval` seconds apart."""
+        return 1 + int((asyncio.get_running_loop().time() - self.since) / self.interval)
 
     @property
     def targets(self) -> dict[str, Target]:
@@ -309,6 +321,7 @@ class BrokenTrigger:
 class WaitingTrigger:
     """A trigger that something it needs, a Secret perhaps, has not been read for yet: neither failing nor inactive."""
 
+    errors: ClassVar[int] = 0
     index: int
     type: str
 

@@ -123,7 +123,7 @@ def connect(environment: Mapping[str, str]) -> Exporter:
     except ModuleNotFoundError as error:
         raise ExportError(
             f"{FLAG} needs the Python module {error.name}; "
-            "install it into the daemon's image (pip install 'keda-py[otlp]')"
+            "install it where keda-py runs (in a clone: pip install '.[otlp]')"
         ) from error
     except Exception as error:
         raise ExportError(

@@ -109,7 +109,7 @@ class Telemetry(Collector):
         failed = {_OBJECTS: "keda_scaled_object_errors", _JOBS: "keda_scaled_job_errors"}
         labels = {_OBJECTS: _OBJECT, _JOBS: ("namespace", "scaledJob")}
         for kind, objects in self.live.items():
-            errors = [(key, float(_errors(live))) for key, live in objects.items()]
+            errors = [(key, float(live.failures)) for key, live in objects.items()]
             yield counter(failed[kind], _FAILED, labels[kind], errors)
 
     def _all(self) -> Iterator[tuple[str, Key, Live]]:
@@ -195,10 +195,6 @@ def application(telemetry: Telemetry) -> web.Application:
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics)])
     return app
-
-
-def _errors(live: Live) -> int:
-    return sum(trigger.counts.errors for trigger in live.working()) + live.errors
 
 
 def _count_empty(family: CounterMetricFamily, place: tuple[str, str, str], trigger: LiveTrigger) -> None:

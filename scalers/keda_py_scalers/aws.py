@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable, Trigger
 
-LIBRARY_MISSING: Final = "triggers of AWS need the Python module {}; install it into the daemon's image (keda-py[aws])"
+LIBRARY_MISSING: Final = "triggers of AWS need the Python module {}; install it where keda-py runs (its extra aws)"
 
 
 class Refused(ScalerError):

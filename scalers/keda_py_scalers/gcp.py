@@ -21,7 +21,7 @@ from keda_py_scalers.cloud_http import Bearer, CloudHttp, Reply, issued
 
 PLATFORM_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 UNIVERSE: Final = "googleapis.com"
-LIBRARY_MISSING: Final = "logins at Google need the Python module {}; install it into the daemon's image (keda-py[gcp])"
+LIBRARY_MISSING: Final = "logins at Google need the Python module {}; install it where keda-py runs (its extra gcp)"
 _FLAVOR: Final = {"Metadata-Flavor": "Google"}
 _OK: Final = 200
 

@@ -28,9 +28,7 @@ MECHANISMS: Final = {
     "gssapi": "GSSAPI",
 }
 """The SASL mechanism that a value of `sasl` stands for."""
-KERBEROS_MISSING: Final = (
-    "sasl gssapi needs the Python module {}; install it into the daemon's image (keda-py[kerberos])"
-)
+KERBEROS_MISSING: Final = "sasl gssapi needs the Python module {}; install it where keda-py runs (its extra kerberos)"
 KERBEROS_BROKEN: Final = (
     "sasl gssapi: the Python module gssapi cannot be loaded; does the daemon's image have MIT Kerberos' libraries "
     "(Debian's libgssapi-krb5-2)?"

@@ -59,3 +59,13 @@ def test_a_file_that_changes_is_applied_again_and_one_that_breaks_stops_nothing(
         assert "deployment.apps/worker configured" not in running.said(), "what stays as it was is not written"
         write(folder / "more.yaml", deployment("more"))
         running.wait_for("files: all/more.yaml: deployment.apps/more created")
+
+
+def test_a_folder_with_nothing_in_it_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    (folder / "deeper").mkdir(parents=True)
+    write(folder / "deeper" / "a.yaml", deployment("a"))
+    with dev(tmp_path, "all") as running:
+        running.wait_for("keda-py: all has no .yaml, .yml or .json file in it, and folders within it are not read; ")
+        write(folder / "a.yaml", deployment("a"))
+        running.wait_for("files: all/a.yaml: deployment.apps/a created")

@@ -77,6 +77,16 @@ def test_scale_watch_logs_and_metrics(shell: Shell) -> None:
     assert json.loads(shell("get", "--raw", f"{root}/{metric}?{selector}"))["items"][0]["value"] == "2"
 
 
+def test_what_a_file_applied_is_known_to_kubectl(shell: Shell) -> None:
+    file = shell.running.process.args[-1]
+    command = [shell.program, "apply", "-f", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=shell.environment)
+    assert done.stderr == "", "no warning of a missing annotation"
+    assert "scaledobject.keda.sh/desk unchanged" in done.stdout
+    shell("annotate", "scaledobject", "desk", "note=<&>", "--overwrite")
+    assert "scaledobject.keda.sh/desk unchanged" in shell("apply", "-f", str(file)), "what is not in the file stays"
+
+
 def test_apply_edit_describe_and_delete(shell: Shell, tmp_path: Path) -> None:
     manifest = write(tmp_path / "other.yaml", deployment("other"), scaled_object("other", PODS, minReplicaCount=1))
     assert "scaledobject.keda.sh/other created" in shell("apply", "-f", manifest)

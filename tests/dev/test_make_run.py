@@ -33,6 +33,7 @@ def test_it_shows_the_main_job_and_ends_by_itself(tmp_path: Path) -> None:
         "keda-py: Deployment/order-worker 1 -> 0: triggers were inactive for the whole cooldown",
     ):
         assert told in said
+    assert "not ready" not in said, "the shop is open before it is asked"
     assert said.rstrip().endswith("time is over; nothing is left behind")
     assert running.left() == []
 

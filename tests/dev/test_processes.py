@@ -82,11 +82,11 @@ def test_jobs_are_made_and_what_is_told_of_it(tmp_path: Path) -> None:
     }
     manifest = write(tmp_path / "a.yaml", deployment("tickets", replicas=2), scaled_job)
     with dev(tmp_path, manifest) as running:
-        running.wait_for("default/errands: created 2 Jobs: queue 2, 0 running")
-        running.wait_for("keda-py: default/errands is ready")
+        running.wait_for("errands created 2 Jobs: queue 2, 0 running")
+        running.wait_for("keda-py: errands is ready")
         template["spec"]["containers"][0]["command"] = ["sleep", "2000"]
         write(tmp_path / "a.yaml", deployment("tickets", replicas=2), scaled_job)
-        running.wait_for("default/errands: deleted 2 Jobs: spec.jobTargetRef was edited")
+        running.wait_for("errands deleted 2 Jobs: spec.jobTargetRef was edited")
 
 
 def test_in_name_only_nothing_is_run(tmp_path: Path) -> None:

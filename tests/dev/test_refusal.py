@@ -30,6 +30,11 @@ def test_yaml_that_is_none_names_file_document_and_line(tmp_path: Path) -> None:
             {"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "a"}},
             "document 1: the embedded cluster has no kind Ingress in networking.k8s.io/v1; take it out of the file",
         ),
+        (
+            scaled_object("a", CRON) | {"kind": "ScaledObjet"},
+            "the embedded cluster has no kind ScaledObjet in keda.sh/v1alpha1; did you mean ScaledObject?",
+        ),
+        (deployment("a") | {"apiVersion": "extensions/v1beta1"}, "did you mean Deployment in apps/v1?"),
         (scaled_object("a", CRON, maxReplicaCount="many"), "spec.maxReplicaCount"),
         (scaled_object("a", CRON, maxReplicas=3), 'unknown field "spec.maxReplicas"'),
         (scaled_object("NoName", CRON), "metadata.name"),
@@ -65,7 +70,7 @@ def test_an_extra_that_is_missing_says_what_to_install(tmp_path: Path, module: s
     running = Dev([sys.executable, "-c", without, "dev"], tmp_path)
     assert running.process.wait(60) == 2
     assert f"needs the Python module {module}" in running.said()
-    assert "pip install 'keda-py[dev-cluster]'" in running.said()
+    assert "in a clone: pip install '.[dev-cluster]'" in running.said()
     assert "Traceback" not in running.said()
 
 

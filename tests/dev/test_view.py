@@ -103,6 +103,69 @@ def test_it_fits_the_window_with_the_newest_last() -> None:
     assert "entry 99." in shown(Snapshot(AT, (ORDERS,) * 9, entries), height=10), "what happened is always shown"
 
 
+WHY = "cannot connect to amqp://127.0.0.1:5999/: [Errno 111] Connect call failed; is RabbitMQ running there?"
+FAILING = replace(
+    ORDERS,
+    name="mailer",
+    triggers=(TriggerSeen("rabbitmq", Activity.FAILING, (), WHY),),
+    problem=f"triggers[0] (rabbitmq): {WHY}",
+    state="triggers cannot be read",
+)
+HAPPENED = tuple(Entry(number, AT, "keda-py", f"entry {number}. " + 9 * "long " + "reason") for number in range(99))
+
+
+def well(count: int) -> tuple[ScaledSeen, ...]:
+    return tuple(replace(ORDERS, name=f"well-{number}") for number in range(count))
+
+
+def words_of(text: str) -> str:
+    """Return what stands in the table and below it, whatever is folded."""
+    return " ".join(text.replace("│", " ").split())
+
+
+def rows_that_tell(text: str) -> int:
+    lines = text.rstrip("\n").splitlines()
+    return len(lines) - next(number for number, line in enumerate(lines) if line.startswith("12:00:00"))
+
+
+def test_room_is_short_and_who_is_in_trouble_comes_first_and_whole() -> None:
+    text = shown(Snapshot(AT, (*well(3), FAILING), HAPPENED), width=120, height=30)
+    assert rows_that_tell(text) >= 10
+    assert text.index("shop/mailer") < text.index("shop/well-0") < text.index("shop/well-2")
+    assert text.count("Connect call failed") == 1
+    assert text.count("min 0, max 8") == 2, "as many whole as fit"
+    assert "more" not in text
+
+
+def test_a_small_window_tells_why_below_the_table() -> None:
+    text = shown(Snapshot(AT, (*well(3), FAILING), HAPPENED), width=80, height=24)
+    assert len(text.rstrip("\n").splitlines()) <= 24
+    assert rows_that_tell(text) >= 8
+    assert f"shop/mailer: triggers[0] (rabbitmq): {WHY}" in words_of(text)
+    assert all(f"shop/well-{number}" in text for number in range(3))
+
+
+def test_what_is_left_out_is_counted() -> None:
+    text = shown(Snapshot(AT, (*well(40), FAILING), HAPPENED), height=30)
+    assert len(text.rstrip("\n").splitlines()) <= 30
+    assert rows_that_tell(text) >= 9
+    there = text.count("shop/well-")
+    assert there > 3
+    assert f"... and {40 - there} more, all of them well: kubectl get scaledobjects,scaledjobs -A" in text
+    text = shown(Snapshot(AT, (*well(2), *(FAILING,) * 40), HAPPENED), height=30)
+    assert f"{40 - text.count('✗')} of them in trouble" in text
+    text = shown(Snapshot(AT, (*well(8), FAILING), HAPPENED), height=12)
+    assert "... 9 objects, 1 of them in trouble" in text
+
+
+def test_what_happened_is_told_to_its_end() -> None:
+    text = shown(Snapshot(AT, (ORDERS,), HAPPENED), width=50, height=24)
+    assert text.rstrip().endswith("reason")
+    entries = text.count("entry ")
+    assert entries == text.count("reason") >= 2, "none in part"
+    assert "entry 98." in text
+
+
 def test_many_replicas_keep_to_their_column() -> None:
     many = replace(ORDERS, replicas=Replicas(ready=500, wanted=1000, minimum=0, maximum=1000))
     text = shown(Snapshot(AT, (many,)))

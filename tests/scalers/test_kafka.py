@@ -286,8 +286,8 @@ async def test_kerberos_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     login = {"username": "u", "password": "p", "realm": "R", "kerberosConfig": "c"}
     outcome = await read(Asked(KafkaScaler, GIVEN | {"sasl": "gssapi"}, login))
     assert (
-        outcome.failure == "sasl gssapi needs the Python module gssapi; install it into the daemon's image "
-        "(keda-py[kerberos])"
+        outcome.failure == "sasl gssapi needs the Python module gssapi; install it where keda-py runs "
+        "(its extra kerberos)"
     )
 
 

@@ -80,7 +80,7 @@ def _takes_unknown_for_zero(combine: Any) -> Any:
 
 def _forgets_a_key_that_comes_up_again(_: Any) -> Any:
     def done(queue: Any, key: Any) -> None:
-        queue._out.discard(key)
+        queue._out.pop(key, None)
         queue._dirty.discard(key)
 
     return done
@@ -317,7 +317,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "one-trigger-speaks-for-all": Mutation(
         Live, "states", _lets_one_trigger_speak_for_all, (UNKNOWN, "activation", "status", "converged")
     ),
-    "counts-old-readings-as-new": Mutation(LiveTrigger, "_outcome", _counts_old_readings_as_new, (UNKNOWN, "status")),
+    "counts-old-readings-as-new": Mutation(
+        LiveTrigger, "_outcome", _counts_old_readings_as_new, (UNKNOWN, "status", "fallback")
+    ),
     "calls-the-unknown-inactive": Mutation(ScaledObjects, "_write", _calls_the_unknown_inactive, ("status",)),
     "forgets-when-it-was-active": Mutation(scaled_object, "remember", _forgets_when_it_was_active, ("cooldown",)),
     "forgets-over-a-restart": Mutation(scaled_object, "Wakefulness", _forgets_over_a_restart, ("cooldown",)),

@@ -143,7 +143,7 @@ async def test_what_is_stood_in_for_is_active_and_has_no_value() -> None:
 
 
 async def test_the_daemon_tells_of_itself() -> None:
-    broken = BrokenTrigger(0, "kafka", ScalerError("no such type"))
+    broken = BrokenTrigger(0, "kafka", ScalerError("no such type"), 30)
     live = {("ns", "a"): Live("1", [broken]), ("ns", "b"): Live("2", [broken])}
     async with scraped(live) as scrape:
         text = await scrape()
@@ -272,7 +272,7 @@ async def test_a_poll_that_begins_late_is_seen() -> None:
         now=lambda: datetime.now(UTC),
         changed=lambda _: late.append(polled.late),
     )
-    live = Live("uid", [BrokenTrigger(1, "kafka", ScalerError("no such type")), polled])
+    live = Live("uid", [BrokenTrigger(1, "kafka", ScalerError("no such type"), 30), polled])
     assert live.late() == 0
     polled.start()
     while max(late, default=0.0) < 0.2:
