@@ -120,7 +120,6 @@ class Daemon:
             changed=lambda _: self._term_over.set(),
         )
         self.admission = self._admitting()
-        """Says of objects whether they may be let in."""
         self.telemetry = self._telling()
         """What `/metrics` shows."""
 
