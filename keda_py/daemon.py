@@ -16,26 +16,26 @@ from keda_py.engine.authentication_event import AuthenticationEvents
 from keda_py.engine.authentication_users import AuthenticationUsers
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, Cluster, trim_scalable
 from keda_py.engine.controller import Controller, work_term
-from keda_py.engine.elsewhere import Opener
-from keda_py.engine.event_source import EventSource
-from keda_py.engine.event_sources import CLOUD_EVENT_SOURCES, CLUSTER_CLOUD_EVENT_SOURCES, EventSources
-from keda_py.engine.hpa import HpaKeeper, trim_hpa
-from keda_py.engine.job import JOBS, PODS, Jobs, trim_job, trim_pod
-from keda_py.engine.live import Builder, Key, Live
-from keda_py.engine.metrics import read_metric
-from keda_py.engine.reference import (
+from keda_py.engine.credentials.elsewhere import Opener
+from keda_py.engine.credentials.reference import (
     CLUSTER_TRIGGER_AUTHENTICATIONS,
     TRIGGER_AUTHENTICATIONS,
     AuthenticationKey,
     References,
     trim_authentication,
 )
+from keda_py.engine.credentials.resolver import Resolver, SecretPolicy
+from keda_py.engine.credentials.stores import Stores
+from keda_py.engine.event_source import EventSource
+from keda_py.engine.event_sources import CLOUD_EVENT_SOURCES, CLUSTER_CLOUD_EVENT_SOURCES, EventSources
+from keda_py.engine.hpa import HpaKeeper, trim_hpa
+from keda_py.engine.job import JOBS, PODS, Jobs, trim_job, trim_pod
+from keda_py.engine.live import Builder, Key, Live
+from keda_py.engine.metrics import read_metric
 from keda_py.engine.registry import Registry
 from keda_py.engine.reporter import Reporter
-from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_job import ScaledJobs
 from keda_py.engine.scaled_object import ScaledObjects
-from keda_py.engine.stores import Stores
 from keda_py.engine.target import DEPLOYMENTS, STATEFUL_SETS, Targets, trim_workload
 from keda_py.engine.trigger_check import TriggerCheck
 from keda_py.kube.client import Client, Resource

@@ -146,7 +146,7 @@ async def test_a_vault(tmp_path: Path) -> None:
             # With tls the certificate must be one, with its key.
             cluster.apply(certified)
             trigger = found[-1]["spec"]["triggers"][0]
-            trigger["metadata"]["authMode"], trigger["authenticationRef"] = "tls", {"name": "certified"}
+            trigger["metadata"]["authModes"], trigger["authenticationRef"] = "tls", {"name": "certified"}
             cluster.apply(found[-1])
             await cluster.until(lambda: "401" in cluster.ready("orders")[1])
 

@@ -20,8 +20,8 @@ from keda_py.decide import admission, ownership, requests
 from keda_py.decide.admission import Finding, Verdict
 from keda_py.decide.requests import Container
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS
+from keda_py.engine.credentials.reference import authentication_key
 from keda_py.engine.index import Index
-from keda_py.engine.reference import authentication_key
 from keda_py.engine.scalable import of_scaled_job
 from keda_py.engine.target import CONTAINERS, DEPLOYMENTS, STATEFUL_SETS, trim_workload
 from keda_py.engine.trigger_check import Owner, TriggerCheck

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from keda_py.engine.reference import CLUSTER_TRIGGER_AUTHENTICATIONS, TRIGGER_AUTHENTICATIONS
+from keda_py.engine.credentials.reference import CLUSTER_TRIGGER_AUTHENTICATIONS, TRIGGER_AUTHENTICATIONS
 from keda_py.kube.client import Resource
 from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Store

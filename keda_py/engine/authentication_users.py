@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from keda_py.engine.reference import AuthenticationKey, References
+from keda_py.engine.credentials.reference import AuthenticationKey, References
 from keda_py.engine.release import release
 from keda_py.kube.client import Client, NotFound, Resource
 from keda_py.kube.reflector import Store

@@ -15,8 +15,8 @@ from keda_py.api.scaled_object import Fallback, ScaledObjectSpec, ScalingModifie
 from keda_py.decide import modifiers
 from keda_py.decide.combine import Composed
 from keda_py.decide.formula import Formula, FormulaError
+from keda_py.engine.credentials.lookup import Unread
 from keda_py.engine.fallback import StandIn
-from keda_py.engine.lookup import Unread
 from keda_py.engine.trigger import AnyTrigger, BrokenTrigger, LiveTrigger, Outcome
 from keda_py.runtime.clock import Now
 from keda_py.scaler import ScalerError

@@ -19,10 +19,10 @@ from keda_py.api.trigger import ScaleTrigger
 from keda_py.decide import cloud_event, status
 from keda_py.decide.status import Condition
 from keda_py.engine.cluster import telling_of_edits
+from keda_py.engine.credentials.resolver import Described, Resolver
 from keda_py.engine.event_source import EventSource
 from keda_py.engine.registry import SinkRegistry
 from keda_py.engine.release import release
-from keda_py.engine.resolver import Described, Resolver
 from keda_py.engine.scalable import Scalable
 from keda_py.event_sink import CloudEvent, Destination, EventSink
 from keda_py.kube.client import Client, NotFound, Resource

@@ -12,9 +12,9 @@ from keda_py.decide.combine import TriggerState
 from keda_py.decide.pause import NOTHING, Asked
 from keda_py.decide.scale import Wakefulness
 from keda_py.engine.composite import Composite
+from keda_py.engine.credentials.resolver import Described, Resolver
 from keda_py.engine.fallback import StandIn
 from keda_py.engine.registry import Registry
-from keda_py.engine.resolver import Described, Resolver
 from keda_py.engine.scalable import Scalable
 from keda_py.engine.trigger import AnyTrigger, BrokenTrigger, LiveTrigger, Outcome, WaitingTrigger
 from keda_py.runtime.source import Sources, Tenancy, as_scaler_error

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keda_py.engine.composite import Composite
+from keda_py.engine.credentials.lookup import Unread
 from keda_py.engine.live import Key, Live
-from keda_py.engine.lookup import Unread
 from keda_py.engine.trigger import BrokenTrigger, LiveTrigger
 from keda_py.naming import COMPOSITE
 from keda_py.quantity import format_metric

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from keda_py.api.trigger import ScaleTrigger
-from keda_py.engine.authentication import FROM_ENV
+from keda_py.engine.credentials.authentication import FROM_ENV
 from keda_py.engine.registry import Registry
 from keda_py.parameter import declared_parameters, foreseen
 from keda_py.scaler import AUTH, ENV, Inputs, Metadata, MetadataError, Platform, Scaler, ScalerError, Trigger, build

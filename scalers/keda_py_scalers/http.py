@@ -35,7 +35,7 @@ from keda_py.scaler import (
 )
 from keda_py_scalers.cloud_http import Bearer, CloudHttp, Reply, issued
 from keda_py_scalers.http_body import body_of
-from keda_py_scalers.transport import proxy_for, telling, tls_context
+from keda_py_scalers.transport import proxy_for, reason_of, telling, tls_context
 
 CONNECTIONS: Final = 32
 REDIRECTS: Final = 10
@@ -255,7 +255,7 @@ class HttpConnection:
             raise
         except httpx.TransportError as error:
             failure = SourceUnavailable if _place(request.url) in self._own else ScalerError
-            raise failure(f"{_place(request.url)}: {_reason(error)}") from None
+            raise failure(f"{_place(request.url)}: {reason_of(error)}") from None
 
     async def bearer(self) -> str:
         """Return a token of the OAuth 2 client credentials grant or of a pod identity; empty if neither is wanted."""
@@ -388,15 +388,3 @@ def origin(url: str) -> str:
 def _place(url: httpx.URL) -> str:
     port = f":{url.port}" if url.port else ""
     return f"{url.scheme}://{url.host}{port}" if url.host else "the address"
-
-
-def _reason(error: httpx.TransportError) -> str:
-    """Return why there was no answer; aiohttp's own words name the host again, and no more than that."""
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not trusted: {getattr(cause.certificate_error, 'verify_message', 'unknown')}"
-    if isinstance(cause, aiohttp.ClientHttpProxyError):
-        return f"the proxy answered {cause.status}"
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return cause.os_error.strerror or str(cause.os_error) or "cannot connect"
-    return type(cause or error).__name__

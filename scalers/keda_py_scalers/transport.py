@@ -1,4 +1,4 @@
-"""How connections over HTTP are made: which TLS is spoken, through which proxy, and who is told of their requests.
+"""How connections over HTTP are made: which TLS is spoken, through which proxy, who is told of their requests.
 
 All is decided once for a source, when it is opened. The rules are those of KEDA's pkg/util/tls_config.go and of Go's
 http.ProxyFromEnvironment, which KEDA's clients use.
@@ -15,7 +15,15 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorError,
+    ClientHandlerType,
+    ClientHttpProxyError,
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+)
 
 from keda_py.authority import AuthorityError, trust
 from keda_py.scaler import Platform, ScalerError
@@ -104,6 +112,18 @@ def telling(platform: Platform) -> tuple[ClientMiddlewareType]:
             platform.requested(status, perf_counter() - began)
 
     return (tell,)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why there was no answer; aiohttp's own words name the host again, and no more than that."""
+    cause = error.__cause__
+    if isinstance(cause, ClientConnectorCertificateError):
+        return f"its certificate is not trusted: {getattr(cause.certificate_error, 'verify_message', 'unknown')}"
+    if isinstance(cause, ClientHttpProxyError):
+        return f"the proxy answered {cause.status}"
+    if isinstance(cause, ClientConnectorError):
+        return cause.os_error.strerror or str(cause.os_error) or "cannot connect"
+    return type(cause or error).__name__
 
 
 def _load_authority(context: ssl.SSLContext, ca: str, *, strict: bool) -> None:

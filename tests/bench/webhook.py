@@ -18,8 +18,12 @@ import uvloop
 
 from keda_py.engine.admission import Admission, Watched, trim_limit_range
 from keda_py.engine.cluster import HPAS, SCALED_JOBS, SCALED_OBJECTS, trim_scalable
+from keda_py.engine.credentials.reference import (
+    CLUSTER_TRIGGER_AUTHENTICATIONS,
+    TRIGGER_AUTHENTICATIONS,
+    trim_authentication,
+)
 from keda_py.engine.hpa import trim_hpa
-from keda_py.engine.reference import CLUSTER_TRIGGER_AUTHENTICATIONS, TRIGGER_AUTHENTICATIONS, trim_authentication
 from keda_py.engine.registry import Registry
 from keda_py.engine.target import DEPLOYMENTS, STATEFUL_SETS, trim_workload
 from keda_py.engine.trigger_check import TriggerCheck

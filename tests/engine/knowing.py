@@ -6,7 +6,7 @@ from typing import Any
 from keda_py.api.authentication import TriggerAuthenticationSpec
 from keda_py.api.pod import PodSpec
 from keda_py.api.trigger import AuthenticationRef
-from keda_py.engine.lookup import Authentication, Elsewhere, Missing, Named, Unread
+from keda_py.engine.credentials.lookup import Authentication, Elsewhere, Missing, Named, Unread
 from keda_py.scaler import ScalerError
 
 Objects = dict[tuple[str, str, str], dict[str, str] | Exception]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from keda_py.api.scaled_object import ScaleTrigger
-from keda_py.engine.authentication import Resolved, resolve
-from keda_py.engine.lookup import Section, Token, Unread
+from keda_py.engine.credentials.authentication import Resolved, resolve
+from keda_py.engine.credentials.lookup import Section, Token, Unread
 from keda_py.scaler import PodIdentity, ScalerError
 
 from .knowing import UNREAD, Known, Objects

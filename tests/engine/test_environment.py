@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keda_py.api.pod import PodSpec
-from keda_py.engine.environment import LONGEST, container_of, expand, variables
-from keda_py.engine.lookup import Reading, Unread
+from keda_py.engine.credentials.environment import LONGEST, container_of, expand, variables
+from keda_py.engine.credentials.lookup import Reading, Unread
 from keda_py.scaler import ScalerError
 
 from .knowing import UNREAD, Known, Objects

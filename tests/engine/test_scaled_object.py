@@ -12,15 +12,15 @@ import pytest
 from keda_py.decide.report import SCALED_OBJECT
 from keda_py.decide.status import format_time, parse_time
 from keda_py.engine.cluster import HPAS, SCALED_OBJECTS, Cluster, trim_scalable
-from keda_py.engine.elsewhere import Opener
+from keda_py.engine.credentials.elsewhere import Opener
+from keda_py.engine.credentials.resolver import Resolver, SecretPolicy
+from keda_py.engine.credentials.stores import Stores
 from keda_py.engine.hpa import HpaKeeper, trim_hpa
 from keda_py.engine.live import Builder, Key, Live
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.engine.registry import Registry, StoreRegistry
 from keda_py.engine.reporter import Reporter
-from keda_py.engine.resolver import Resolver, SecretPolicy
 from keda_py.engine.scaled_object import ScaledObjects
-from keda_py.engine.stores import Stores
 from keda_py.engine.target import DEPLOYMENTS, Targets, trim_workload
 from keda_py.kube.client import Client
 from keda_py.kube.discovery import Discovery

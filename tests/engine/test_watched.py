@@ -13,8 +13,8 @@ import pytest
 from keda_py.devcluster.api import Request
 from keda_py.devcluster.cluster import DevCluster
 from keda_py.devcluster.transport import LocalTransport
-from keda_py.engine.lookup import Named, Unread
-from keda_py.engine.watched import Watched
+from keda_py.engine.credentials.lookup import Named, Unread
+from keda_py.engine.credentials.watched import Watched
 from keda_py.kube.client import Client
 from keda_py.runtime.clock import loop_clock
 

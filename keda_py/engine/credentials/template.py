@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from keda_py.api.pod import PodSpec
-from keda_py.engine.lookup import Unread
+from keda_py.engine.credentials.lookup import Unread
 from keda_py.engine.target import TargetError, TargetRef, Targets
 from keda_py.kube.client import ApiError
 from keda_py.kube.reflector import REFUSALS, pause

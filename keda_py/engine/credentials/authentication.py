@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 
 from keda_py.api.authentication import OAuth2
 from keda_py.api.trigger import ScaleTrigger
-from keda_py.engine.environment import container_of, variables
-from keda_py.engine.identity import identity_of, role_of
-from keda_py.engine.lookup import TOKEN, Authentication, File, Lookups, Named, Reading, Token
-from keda_py.engine.section import sections
+from keda_py.engine.credentials.environment import container_of, variables
+from keda_py.engine.credentials.identity import identity_of, role_of
+from keda_py.engine.credentials.lookup import TOKEN, Authentication, File, Lookups, Named, Reading, Token
+from keda_py.engine.credentials.section import sections
 from keda_py.scaler import PodIdentity, ScalerError
 
 FROM_ENV: Final = "FromEnv"

@@ -7,9 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from keda_py.engine.lookup import TOKEN, Elsewhere, File, Section, Token
+from keda_py.engine.credentials.lookup import TOKEN, Elsewhere, File, Section, Token
+from keda_py.engine.credentials.stores import RENEWED_AT, Reader
 from keda_py.engine.registry import StoreRegistry
-from keda_py.engine.stores import RENEWED_AT, Reader
 from keda_py.kube.client import ApiError, Client, Resource, Unreachable
 from keda_py.kube.reflector import REFUSALS
 from keda_py.scaler import Platform, ScalerError, SourceUnavailable

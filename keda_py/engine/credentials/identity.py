@@ -4,7 +4,7 @@ The rules are those of KEDA's pkg/scaling/resolver/scale_resolvers.go (ResolveAu
 """
 
 from keda_py.api.authentication import PodIdentity as IdentitySpec
-from keda_py.engine.lookup import Named, Reading
+from keda_py.engine.credentials.lookup import Named, Reading
 from keda_py.naming import Annotation
 from keda_py.scaler import PodIdentity
 

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
-from keda_py.engine.lookup import Elsewhere, File, Section, Token, Unread
-from keda_py.engine.watched import REFUSED_SECONDS
+from keda_py.engine.credentials.lookup import Elsewhere, File, Section, Token, Unread
+from keda_py.engine.credentials.watched import REFUSED_SECONDS
 from keda_py.runtime.source import as_scaler_error
 from keda_py.scaler import ScalerError, SourceUnavailable
 from keda_py.secret_store import Values

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from keda_py.engine.lookup import Missing, Named, Unread
+from keda_py.engine.credentials.lookup import Missing, Named, Unread
 from keda_py.kube.client import ApiError, Client, Resource
 from keda_py.kube.reflector import REFUSALS, Reflector, Store
 from keda_py.scaler import ScalerError

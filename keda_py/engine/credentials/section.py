@@ -5,8 +5,8 @@ from typing import Any
 
 from keda_py.api.authentication import HashiCorpVault, SecretValue
 from keda_py.api.authentication import PodIdentity as IdentitySpec
-from keda_py.engine.identity import identity_of, role_of
-from keda_py.engine.lookup import TOKEN, Authentication, Named, Reading, Section, Token
+from keda_py.engine.credentials.identity import identity_of, role_of
+from keda_py.engine.credentials.lookup import TOKEN, Authentication, Named, Reading, Section, Token
 from keda_py.scaler import PodIdentity
 from keda_py.secret_store import Access
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from keda_py.api.pod import Container, PodSpec, ValueFrom, Variable
-from keda_py.engine.lookup import Missing, Named, Reading
+from keda_py.engine.credentials.lookup import Missing, Named, Reading
 from keda_py.scaler import ScalerError
 
 _REFERENCE: Final = re.compile(r"\$(?:\$|\(([^)]*)\)|.)", re.DOTALL)

@@ -15,14 +15,14 @@ from keda_py.api.authentication import TriggerAuthenticationSpec
 from keda_py.api.meta import ManifestError
 from keda_py.api.pod import PodSpec
 from keda_py.api.trigger import AuthenticationRef, ScaleTrigger
-from keda_py.engine.authentication import Resolved, resolve
-from keda_py.engine.lookup import Authentication, Elsewhere, Missing, Named, Unread
-from keda_py.engine.reference import authentication_key
+from keda_py.engine.credentials.authentication import Resolved, resolve
+from keda_py.engine.credentials.lookup import Authentication, Elsewhere, Missing, Named, Unread
+from keda_py.engine.credentials.reference import authentication_key
+from keda_py.engine.credentials.stores import Stores, StoreUsers
+from keda_py.engine.credentials.template import Templates
+from keda_py.engine.credentials.watched import Watched
 from keda_py.engine.scalable import Scalable
-from keda_py.engine.stores import Stores, StoreUsers
 from keda_py.engine.target import Targets
-from keda_py.engine.template import Templates
-from keda_py.engine.watched import Watched
 from keda_py.kube.client import Client
 from keda_py.kube.reflector import Store
 from keda_py.scaler import Inputs, ScalerError, Trigger
