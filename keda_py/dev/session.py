@@ -202,7 +202,9 @@ class Session:
     async def _follow_files(self, paths: Sequence[Path]) -> None:
         # The rules of admission need to know what else there is.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._daemon.listed.wait(), _LISTED_SECONDS)
+            # Not wait_for: that of Python 3.11 forgets being cancelled where both come at once.
+            async with asyncio.timeout(_LISTED_SECONDS):
+                await self._daemon.listed.wait()
         while True:
             for path in paths:
                 try:
