@@ -44,6 +44,7 @@ from keda_py.settings import Settings
 _LOOK_SECONDS: Final = 0.25
 _FILES_SECONDS: Final = 1.0
 _LISTED_SECONDS: Final = 10.0
+_END_SECONDS: Final = 15.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -98,16 +99,21 @@ def _folder(data: Path | None) -> Iterator[Path]:
 async def _until_stopped(options: Options, folder: Path) -> None:
     """Run the session; a second signal changes nothing, as the end has its own deadlines."""
     session = asyncio.create_task(Session(options, folder).run())
+    signalled = asyncio.Event()
     for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, session.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     seconds = options.duration.total_seconds() if options.duration is not None else None
-    _, left = await asyncio.wait({session}, timeout=seconds)
-    session.cancel()
-    await asyncio.wait({session})
+    told = asyncio.create_task(signalled.wait())
+    ended, _ = await asyncio.wait({session, told}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    while not session.done():
+        # Once is enough, unless something took the word that was meant for all.
+        session.cancel()
+        await asyncio.wait({session}, timeout=_END_SECONDS)
     if not session.cancelled():
         session.result()
     kept = "nothing is left behind" if options.data is None else f"the cluster is kept in {options.data}"
-    _say(f"{'time is over' if left else 'stopped'}; {kept}")
+    _say(f"{'stopped' if ended else 'time is over'}; {kept}")
 
 
 class Session:

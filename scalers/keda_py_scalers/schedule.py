@@ -200,8 +200,12 @@ def _parse_part(text: str, field: _Field) -> tuple[range, bool]:
         step = _number(step_text, _Field(field.name, 0, 0, {}))
         # A lone number with a step means "from there on".
         high = high if dash else field.high
-    if low < field.low or high > field.high or low > high or step == 0:
-        raise ScheduleError(f"{field.name}: {text[:20]!r} is not within {field.low}-{field.high}, or runs backwards")
+    if low < field.low or high > field.high:
+        raise ScheduleError(f"{field.name}: {text[:20]!r} is not within {field.low}-{field.high}")
+    if low > high:
+        raise ScheduleError(f"{field.name}: {text[:20]!r} runs backwards")
+    if step == 0:
+        raise ScheduleError(f"{field.name}: {text[:20]!r} has steps of 0")
     return range(low, high + 1, step), star and step == 1
 
 

@@ -26,7 +26,10 @@ from tests.servers import free_port, program
 POM: Final = Path(__file__).with_name("pom.xml")
 READY_SECONDS: Final = 240.0
 USER: Final = "alice"
-PASSWORD: Final = "s3cret"
+PASSWORD: Final = "behind-the-looking-glass"
+USERS: Final = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
+STORAGE: Final = f"storage-{hashlib.sha256(repr(USERS).encode()).hexdigest()[:12]}"
+"""For these users, whoever used the cache before."""
 CONTROLLER: Final = "CONTROLLER"
 PLAIN_LISTENER: Final = "INTERNAL"
 JVM: Final = ("-Xmx256m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true")
@@ -34,7 +37,7 @@ ESTABLISHED: Final = "01"
 
 
 def kept() -> Path:
-    """Return the folder with Kafka's jars in `libs`, and in `storage` how a cluster with a SCRAM user begins."""
+    """Return the folder with Kafka's jars in `libs`, and in `STORAGE` how a cluster with a SCRAM user begins."""
     folder = cache() / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -45,7 +48,7 @@ def kept() -> Path:
             goal = ["dependency:copy-dependencies", f"-DoutputDirectory={unfinished}"]
             subprocess.run([program("mvn"), "-q", "-B", "-f", str(POM), *goal], check=True, timeout=600)
             unfinished.rename(folder / "libs")
-        if not (folder / "storage").exists():
+        if not (folder / STORAGE).exists():
             _format(folder)
     return folder
 
@@ -57,11 +60,10 @@ def _format(folder: Path) -> None:
     controller = "controller.quorum.voters=1@127.0.0.1:1\ncontroller.listener.names=C\nlisteners=C://127.0.0.1:1\n"
     names = "process.roles=controller\nnode.id=1\nlistener.security.protocol.map=C:PLAINTEXT\n"
     config.write_text(f"{names}{controller}log.dirs={unfinished}\n")
-    users = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
-    scram = [word for user in users for word in ("--add-scram", user)]
+    scram = [word for user in USERS for word in ("--add-scram", user)]
     command = _java(folder, "kafka.tools.StorageTool", "format", "-t", unique(), "-c", str(config), *scram)
     subprocess.run(command, check=True, capture_output=True, timeout=READY_SECONDS)
-    unfinished.rename(folder / "storage")
+    unfinished.rename(folder / STORAGE)
 
 
 def unique() -> str:
@@ -128,7 +130,7 @@ class Broker:
         names = {"version": "1", "cluster.id": cluster, "node.id": str(self.node), "directory.id": unique()}
         (data / "meta.properties").write_text("".join(f"{name}={text}\n" for name, text in names.items()))
         if self.node == 1:
-            shutil.copy(kept() / "storage" / "bootstrap.checkpoint", data)
+            shutil.copy(kept() / STORAGE / "bootstrap.checkpoint", data)
         self.configure()
 
     def configure(self) -> None:

@@ -11,6 +11,8 @@ from .canary import Canaries
 WAYS: Final = ("secret", "variable", "cluster")
 """Where a credential comes from: a Secret, a variable of the target, a Secret for the whole cluster."""
 OF_CLUSTER: Final = "ClusterTriggerAuthentication"
+EVENTING: Final = "eventing.keda.sh/v1alpha1"
+SOURCE: Final = "CloudEventSource"
 Manifest = dict[str, Any]
 
 
@@ -23,6 +25,8 @@ class Garden:
     names: list[str] = field(default_factory=list)
     expected: dict[str, str] = field(default_factory=dict)
     """What an object's Ready condition comes to say, or that it is True: so that its source has really been asked."""
+    receivers: dict[str, str] = field(default_factory=dict)
+    """What a CloudEventSource comes to say of sending."""
     _secrets: int = 0
 
     def secret(self, values: dict[str, str], *, namespace: str = NAMESPACE) -> str:
@@ -76,6 +80,19 @@ class Garden:
         """Put a ScaledObject whose trigger names variables of the target, which come from a Secret."""
         secret = self.secret(variables)
         self.scaled(trigger, variables=[{"name": key, "valueFrom": _from(secret, key)} for key in variables])
+
+    def receiver(self, destination: Manifest, parameters: dict[str, str] | None = None, *, says: str) -> None:
+        """Put a CloudEventSource, and the authentication that gives it parameters."""
+        name = f"r{len(self.receivers)}"
+        self.receivers[name] = says
+        spec: Manifest = {"destination": destination}
+        if parameters:
+            secret = self.secret(parameters)
+            refs = [{"parameter": key, "name": secret, "key": key} for key in parameters]
+            about = {"apiVersion": "keda.sh/v1alpha1", "kind": "TriggerAuthentication", "metadata": {"name": name}}
+            self.manifests.append(about | {"spec": {"secretTargetRef": refs}})
+            spec["authenticationRef"] = {"name": name}
+        self.manifests.append({"apiVersion": EVENTING, "kind": SOURCE, "metadata": {"name": name}, "spec": spec})
 
     def referred(self, value: str) -> Manifest:
         """Put a Secret with one value; return how a manifest refers to it."""

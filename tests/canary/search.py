@@ -15,7 +15,7 @@ from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, r
 from keda_py.serve.admission import API_VERSION, PATHS, application
 from tests.pages import NAMESPACE, Tried
 
-from .garden import Garden
+from .garden import EVENTING, SOURCE, Garden
 
 EVENTS: Final = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
 OURS: Final = ("keda_py.", "keda_py_scalers.")
@@ -49,7 +49,18 @@ def _not_told(cluster: Tried, garden: Garden) -> dict[str, tuple[str, str, str]]
         told = status and (status == "True" or message in notes)
         if not told or (status != "True" if wanted == "True" else wanted not in message):
             odd[name] = (status, message, wanted)
+    for name, wanted in garden.receivers.items():
+        active = _active(cluster, name)
+        if wanted not in " ".join(active):
+            odd[name] = (*active, wanted)
     return odd
+
+
+def _active(cluster: Tried, name: str) -> tuple[str, str]:
+    """Return whether a CloudEventSource says that it sends, and what it says of that."""
+    found = cluster.get(EVENTING, SOURCE, name) or {}
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return next(((c["status"], c["message"]) for c in conditions if c["type"] == "Active"), ("", ""))
 
 
 class Search:
@@ -97,6 +108,8 @@ def _objects(cluster: Tried, garden: Garden) -> Iterator[Found]:
     for name in garden.names:
         found = cluster.get("keda.sh/v1alpha1", "ScaledObject", name) or {}
         yield f"ScaledObject {name}", _without_spec(found)
+    for name in garden.receivers:
+        yield f"{SOURCE} {name}", _without_spec(cluster.get(EVENTING, SOURCE, name) or {})
     for plural in ("triggerauthentications", "clustertriggerauthentications"):
         for item in _all(cluster, f"/apis/keda.sh/v1alpha1/{plural}"):
             yield f"{plural} {item['metadata']['name']}", _without_spec(item)

@@ -3,8 +3,8 @@
 Each canary is one of a kind and known by what it was planted as (`canary`, `garden`). All triggers that take
 credentials are at work on the embedded cluster (`trigger`), against sources that refuse, answer well, or repeat all
 that they were told (`source`), and against real brokers (`broker`); credentials come from the cluster, from files,
-tokens and a real Vault (`store`), and from three clouds (`cloud`). Then everything is searched that leaves the daemon
-or describes it (`search`).
+tokens and a real Vault (`store`), and from three clouds (`cloud`); events are sent with them too (`sink`). Then
+everything is searched that leaves the daemon or describes it (`search`).
 """
 
 import gc
@@ -27,6 +27,7 @@ from .broker import fill_topic, plant_at_kafka, plant_at_rabbitmq, secure_listen
 from .cloud import clouds, plant_at_amazon, plant_at_azure, plant_at_google
 from .garden import Garden
 from .search import Search, all_told
+from .sink import plant_sinks
 from .source import doors
 from .store import Reading, overheard, plant_at_collector, plant_grants, plant_in_files, plant_in_vault, plant_tokens
 from .trigger import Planting
@@ -56,6 +57,7 @@ async def test_no_credential_of_a_trigger_shows_anywhere(
         planting = Planting(garden, addresses, every=every)
         planting.credentials()
         planting.nonsense()
+        plant_sinks(garden, addresses)
         async with trying() as cluster:
             cluster.apply(*garden.manifests)
             await all_told(cluster, garden, seconds=LONG)

@@ -9,7 +9,8 @@ from tests.servers import free_port
 
 from .command import Dev
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+# One after the other: both would make the same environment.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400), pytest.mark.xdist_group("make run")]
 ROOT = Path(__file__).parents[2]
 
 
