@@ -77,7 +77,7 @@ static: $(STAMP)
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 3 --dist loadgroup
 
 ## make format     let ruff write the format
 format: $(STAMP)
