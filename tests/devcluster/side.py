@@ -28,6 +28,7 @@ JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 DEADLINE: Final = 60.0
+TOO_EARLY: Final = 429
 
 Object = dict[str, Any]
 
@@ -69,15 +70,19 @@ class Side:
     def ask(
         self, method: str, path: str, body: Any = None, *, type_: str = JSON, accept: str = JSON, **params: Any
     ) -> Said:
-        """Make a request."""
+        """Make a request, again if it came too early: a kind that was just defined is not served at once."""
         target = f"{path}?{urlencode(params)}" if params else path
-        with closing(self._connect(DEADLINE)) as connection:
-            data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-            headers = {"Accept": accept} | ({"Content-Type": type_} if data is not None else {})
-            connection.request(method, target, data, headers)
-            answer = connection.getresponse()
-            said = answer.read()
-            return Said(answer.status, json.loads(said) if said[:1] in (b"{", b"[") else said.decode())
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Accept": accept} | ({"Content-Type": type_} if data is not None else {})
+        until = time.monotonic() + DEADLINE
+        while True:
+            with closing(self._connect(DEADLINE)) as connection:
+                connection.request(method, target, data, headers)
+                answer = connection.getresponse()
+                said = answer.read()
+            if answer.status != TOO_EARLY or time.monotonic() > until:
+                return Said(answer.status, json.loads(said) if said[:1] in (b"{", b"[") else said.decode())
+            time.sleep(float(answer.headers.get("Retry-After") or 1))
 
     def get(self, path: str, **params: Any) -> Any:
         """Return what stands at a path."""
