@@ -29,8 +29,9 @@ from .world import (
     who,
 )
 
-FRESH_SECONDS: Final = 12.0
-"""So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting."""
+FRESH_SECONDS: Final = 17.0
+"""So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting, for ten seconds
+where the source of its other metric hangs."""
 BURST_SECONDS: Final = 10.0
 ROUNDING: Final = timedelta(seconds=1)
 """Times in a status have whole seconds."""
