@@ -17,6 +17,7 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 # As Go writes JSON: kubectl writes the annotation anew where a byte of it differs.
 _ESCAPED: Final = str.maketrans({one: f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"})
+_TEMPLATE: Final = "{{"
 _FIRST: Final = ("Namespace", "CustomResourceDefinition")
 
 
@@ -74,10 +75,11 @@ def read(path: Path) -> list[Document]:
 
 
 def _read(path: Path) -> Iterator[Document]:
-    number = 0
+    number, text = 0, ""
     try:
         # Read as a whole: an editor may be about to replace it.
-        for number, content in enumerate(yaml.load_all(path.read_text(), _Loader), 1):
+        text = path.read_text()
+        for number, content in enumerate(yaml.load_all(text, _Loader), 1):
             if content is not None:
                 yield from _objects(Document(path, number, content))
     except OSError as error:
@@ -85,7 +87,8 @@ def _read(path: Path) -> Iterator[Document]:
     except UnicodeDecodeError:
         raise ManifestFileError(f"{path} cannot be read: it is no text in UTF-8") from None
     except yaml.YAMLError as error:
-        raise ManifestFileError(f"{path}, document {number + 1}: {_words(error)}") from None
+        advice = "; a template has to be rendered first, as by helm template" if _TEMPLATE in text else ""
+        raise ManifestFileError(f"{path}, document {number + 1}: {_words(error)}{advice}") from None
 
 
 def _words(error: yaml.YAMLError) -> str:

@@ -11,9 +11,9 @@ def name(namespace: str, own: str) -> str:
 
 
 def measure(seen: Measure) -> str:
-    """Return a value and its target: ``23 of 5 per replica``."""
+    """Return a value and its target: ``23 / 5 per replica``."""
     value = "?" if seen.value is None else f"{seen.value:g}"
-    return f"{value} / {seen.target:g}{seen.unit}{' per replica' if seen.per_replica else ''}"
+    return f"{value} / {seen.target:g}{seen.unit}{f' per {seen.per}' if seen.per else ''}"
 
 
 def trigger(seen: TriggerSeen) -> str:

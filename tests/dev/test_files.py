@@ -67,5 +67,7 @@ def test_a_folder_with_nothing_in_it_is_told(tmp_path: Path) -> None:
     write(folder / "deeper" / "a.yaml", deployment("a"))
     with dev(tmp_path, "all") as running:
         running.wait_for("keda-py: all has no .yaml, .yml or .json file in it, and folders within it are not read; ")
+        (folder / "a.yaml").write_text("# to be written\n")
+        running.wait_for("files: all/a.yaml has no object in it")
         write(folder / "a.yaml", deployment("a"))
         running.wait_for("files: all/a.yaml: deployment.apps/a created")

@@ -11,8 +11,8 @@ from keda_py.dev.snapshot import Activity, Entry, Measure, Replicas, ScaledSeen,
 from keda_py.dev.view import View
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CRON = TriggerSeen("cron", Activity.INACTIVE, (Measure(0.0, 1.0, per_replica=True),))
-QUEUE = TriggerSeen("rabbitmq orders", Activity.ACTIVE, (Measure(23.0, 5.0, per_replica=True),))
+CRON = TriggerSeen("cron", Activity.INACTIVE, (Measure(0.0, 1.0, per="replica"),))
+QUEUE = TriggerSeen("rabbitmq orders", Activity.ACTIVE, (Measure(23.0, 5.0, per="replica"),))
 ORDERS = ScaledSeen(
     kind="ScaledObject",
     namespace="shop",
@@ -185,7 +185,7 @@ def test_lines_tell_what_is_new() -> None:
 
 
 def test_units_and_values_that_are_not_there() -> None:
-    cpu = TriggerSeen("cpu", Activity.UNREAD, (Measure(None, 60.0, per_replica=False, unit="%"),))
-    pending = TriggerSeen("kafka", Activity.PENDING, (Measure(None, 10.0, per_replica=True),))
+    cpu = TriggerSeen("cpu", Activity.UNREAD, (Measure(None, 60.0, unit="%"),))
+    pending = TriggerSeen("kafka", Activity.PENDING, (Measure(None, 10.0, per="replica"),))
     (line,) = changes(Snapshot(AT), Snapshot(AT, (replace(ORDERS, triggers=(cpu, pending)),)))
     assert "; cpu ? / 60% (for the HPA only), kafka being read; " in line
