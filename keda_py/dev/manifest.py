@@ -26,7 +26,7 @@ class ManifestFileError(Exception):
 
 
 class RefusedError(ManifestFileError):
-    """An object that admission refuses, as it is now: others are not to blame for it, nor is the file no file."""
+    """An object that admission refuses, or that there is no kind for, as things are: all else can go on without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,10 @@ async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIter
     kind = api.kind_of(content["apiVersion"], content["kind"])
     if kind is None:
         said = f"the embedded cluster has no kind {content['kind']} in {content['apiVersion']}"
-        raise ManifestFileError(f"{document.place}: {said}; {_advice(api, content['apiVersion'], content['kind'])}")
+        if near := _near(api, content["apiVersion"], content["kind"]):
+            raise ManifestFileError(f"{document.place}: {said}; did you mean {near}?")
+        # What an application has beside what is scaled: all else of it can be tried without.
+        raise RefusedError(f"{document.place}: left out: {said}")
     namespace = str(content["metadata"].get("namespace") or "default") if kind.namespaced else ""
     name = content["metadata"]["name"]
     if namespace and api.store.get(("", "namespaces"), ("", namespace)) is None:
@@ -151,15 +154,16 @@ async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIter
         yield Told(f"{document.path}: {singular}/{name} {'created' if before is None else 'configured'}")
 
 
-def _advice(api: Api, api_version: str, kind: str) -> str:
+def _near(api: Api, api_version: str, kind: str) -> str:
+    """Return the kind that may have been meant, nothing if none is near."""
     known: dict[str, list[str]] = {}
     for one in api.kinds:
         known.setdefault(one.resource.kind, []).append(one.resource.api_version)
     near = difflib.get_close_matches(kind, known, n=1, cutoff=0.8)
     if not near:
-        return "take it out of the file"
+        return ""
     versions = known[near[0]]
-    return f"did you mean {near[0]}{'' if api_version in versions else f' in {versions[0]}'}?"
+    return f"{near[0]}{'' if api_version in versions else f' in {versions[0]}'}"
 
 
 def _annotated(content: dict[str, Any], namespace: str) -> dict[str, Any]:

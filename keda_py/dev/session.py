@@ -188,12 +188,17 @@ class Session:
         except ManifestFileError as error:
             yield error
             return
+        self._applied[path] = []
         for document in documents:
+            dry = manifest.is_admitted(document)
             try:
-                await self._tell(manifest.apply(self._cluster.api, document, dry=manifest.is_admitted(document)))
+                await self._tell(manifest.apply(self._cluster.api, document, dry=dry))
+            except RefusedError:
+                continue  # its CRD may be in another file; it is tried again, and told, when all are there
             except ManifestFileError as error:
                 yield error
-        self._applied[path] = [one.content for one in documents if not manifest.is_admitted(one)]
+            else:
+                self._applied[path] += [] if dry else [document.content]
 
     async def _apply(self, path: Path) -> None:
         documents = manifest.in_order(manifest.read(path))

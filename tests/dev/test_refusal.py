@@ -27,10 +27,6 @@ def test_yaml_that_is_none_names_file_document_and_line(tmp_path: Path) -> None:
         ([1], "document 1: an object needs apiVersion, kind and metadata.name"),
         ({"kind": "Namespace", "apiVersion": "v1", "metadata": {}}, "document 1: an object needs apiVersion, kind"),
         (
-            {"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "a"}},
-            "document 1: the embedded cluster has no kind Ingress in networking.k8s.io/v1; take it out of the file",
-        ),
-        (
             scaled_object("a", CRON) | {"kind": "ScaledObjet"},
             "the embedded cluster has no kind ScaledObjet in keda.sh/v1alpha1; did you mean ScaledObject?",
         ),
