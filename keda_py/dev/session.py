@@ -21,7 +21,7 @@ from rich.live import Live as Screen
 
 from keda_py.app import UNUSABLE
 from keda_py.daemon import Daemon
-from keda_py.dev import access, manifest
+from keda_py.dev import access, manifest, words
 from keda_py.dev.journal import Journal
 from keda_py.dev.line import changes
 from keda_py.dev.manifest import ManifestFileError, RefusedError, Told, Watched
@@ -263,6 +263,8 @@ class Session:
     async def _print(self) -> None:
         _say(f"keda-py dev, {WARNING}; Ctrl-C ends it")
         _say(self.hint)
+        if not self._options.files:
+            _say(words.NOTHING)
         before = Snapshot(self._now())
 
         def shown(seen: Snapshot) -> None:

@@ -98,7 +98,7 @@ def _head(snapshot: Snapshot, hint: str) -> RenderableType:
 def _objects(scaled: Sequence[ScaledSeen], whole: int | None = None) -> RenderableType:
     """Return the table; where room is short all but the first `whole` are told in a row each."""
     if not scaled:
-        return Text("\nThere is no ScaledObject or ScaledJob yet: kubectl apply one.\n", "dim")
+        return Text(f"\n{words.NOTHING}\n", "dim")
     table = Table(box=box.ROUNDED, expand=True, border_style="dim", header_style="bold")
     table.add_column("Scaled object", max_width=40, ratio=3, overflow="fold")
     table.add_column(_counted(scaled), min_width=_BAR, no_wrap=True)

@@ -1,8 +1,11 @@
 """The words for what a snapshot holds, the same in the table and in lines."""
 
 from datetime import timedelta
+from typing import Final
 
 from keda_py.dev.snapshot import SCALED_JOB, Activity, Measure, ScaledSeen, TriggerSeen
+
+NOTHING: Final = "There is no ScaledObject or ScaledJob yet: kubectl apply one."
 
 
 def name(namespace: str, own: str) -> str:

@@ -83,6 +83,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     port = str(free_port())
     with dev(tmp_path, "--port", port) as running:
         assert running.kubeconfig
+        running.wait_for("There is no ScaledObject or ScaledJob yet: kubectl apply one.")
         line = refused(tmp_path, "--port", port)
     assert line == f"keda-py: cannot listen on 127.0.0.1:{port}: Address already in use; change --port"
 
