@@ -88,7 +88,7 @@ def _few(scaled: Sequence[ScaledSeen], count: int, *, whole: int = 0) -> Rendera
 
 def _head(snapshot: Snapshot, hint: str) -> RenderableType:
     head = Table.grid(expand=True)
-    head.add_column(ratio=1)
+    head.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     head.add_column(justify="right")
     title = Text.assemble(("keda-py dev", "bold"), "  ", (WARNING, "yellow"))
     head.add_row(title, Text(f"{snapshot.at:%H:%M:%S} UTC", "dim"))

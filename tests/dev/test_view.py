@@ -79,6 +79,11 @@ def test_the_rest_of_a_cooldown() -> None:
     assert list(changes(Snapshot(AT, (seen,)), Snapshot(AT, (later,)))) == [], "time alone is no change"
 
 
+def test_the_title_takes_one_row_of_a_narrow_window() -> None:
+    _, second, *_ = shown(Snapshot(AT, (ORDERS,), (WOKE,)), width=34, height=8).splitlines()
+    assert second.startswith("export KUBECONFIG=/tmp/k")
+
+
 def test_nothing_yet() -> None:
     assert "There is no ScaledObject or ScaledJob yet" in shown(Snapshot(AT))
 
