@@ -216,7 +216,9 @@ class Daemon:
             queue=self._job_queue,
             now=self._now,
             owns=lambda _: self.acts,
-            blind=lambda: next((why for r in self._job_reflectors if (why := r.blind)), None),
+            blind=lambda key: next(
+                (why for r in self._job_reflectors if r.namespace in ("", key[0]) and (why := r.blind)), None
+            ),
         )
         return Controller(self._job_queue, store.keys, jobs.reconcile, self._settings.reconciles, jobs.begin)
 

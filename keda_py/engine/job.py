@@ -38,7 +38,14 @@ def job_target(scaled_job: ScaledJob) -> str:
 def job_name(scaled_job: ScaledJob, number: int) -> str:
     """Return the name of the Job of a number: its owner's name and identity first, as far as 63 characters go."""
     suffix = f"-{_identity(scaled_job.metadata.uid)}-{number}"
-    return scaled_job.metadata.name[: MAX_LABEL_LENGTH - len(suffix)].rstrip("-.") + suffix
+    room = MAX_LABEL_LENGTH - len(suffix) - len(_last_index(scaled_job.spec.job_target_ref))
+    return scaled_job.metadata.name[:room].rstrip("-.") + suffix
+
+
+def _last_index(target: dict[str, Any]) -> str:
+    """Return what the last pod of an indexed Job adds to its name; the API server wants that to fit as well."""
+    count = target.get("completions")
+    return f"-{count - 1}" if target.get("completionMode") == "Indexed" and isinstance(count, int) else ""
 
 
 def _identity(uid: str) -> str:
@@ -54,7 +61,7 @@ def manifest(scaled_job: ScaledJob, number: int) -> dict[str, Any]:
     owner = {Label.JOB_OWNER: label_value(metadata.name)}
     spec = scaled_job.spec.job_target_ref
     template = spec.get("template") or {}
-    meta = template.get("metadata") or {}
+    meta, pod = template.get("metadata") or {}, template.get("spec") or {}
     return {
         "apiVersion": JOBS.api_version,
         "kind": JOBS.kind,
@@ -91,7 +98,7 @@ def manifest(scaled_job: ScaledJob, number: int) -> dict[str, Any]:
                 **template,
                 "metadata": {**meta, "labels": {**(meta.get("labels") or {}), **owner}},
                 # What is not set is Always to the API server, which it refuses for Jobs.
-                "spec": {"restartPolicy": "OnFailure", **(template.get("spec") or {})},
+                "spec": {**pod, "restartPolicy": pod.get("restartPolicy") or "OnFailure"},
             },
         },
     }
@@ -107,9 +114,7 @@ def trim_job(found: dict[str, Any]) -> dict[str, Any]:
     """Return what is kept in memory of a Job: whose it is, of what it was made, and whether it is finished."""
     metadata = found["metadata"]
     kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")}
-    annotations = {
-        name: value for name, value in (metadata.get("annotations") or {}).items() if name == Annotation.JOB_TARGET
-    }
+    annotations = {name: value for name, value in (metadata.get("annotations") or {}).items() if name in _ORIGIN}
     labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name == Label.JOB_OWNER}
     owners = [
         {"uid": o["uid"], "name": o["name"]} for o in metadata.get("ownerReferences") or () if o.get("controller")
@@ -121,6 +126,9 @@ def trim_job(found: dict[str, Any]) -> dict[str, Any]:
         "metadata": {**kept, "annotations": annotations, "labels": labels, "ownerReferences": owners, **more},
         "status": {"conditions": conditions},
     }
+
+
+_ORIGIN: Final = (Annotation.JOB_TARGET, Annotation.JOB_GENERATION)
 
 
 def _ends(condition: dict[str, Any]) -> bool:
@@ -187,11 +195,24 @@ class Jobs:
         """Return the highest number among the Jobs that were ever seen of a ScaledJob."""
         return self._highest[_owner(scaled_job)].get(_identity(scaled_job.metadata.uid), 0)
 
+    def answered(self, found: dict[str, Any]) -> None:
+        """Take in a Job as the answer to a call has it; not if the watch was faster, and it has gone since."""
+        metadata = found["metadata"]
+        owner = (metadata["namespace"], (metadata.get("labels") or {}).get(Label.JOB_OWNER, ""))
+        seen = any(job["metadata"]["uid"] == metadata["uid"] for _, job, _ in self._before.get(owner, ()))
+        if not seen or self.store.get((metadata["namespace"], metadata["name"])) is not None:
+            self.store.put(found)
+
     def forget(self, key: Key) -> None:
-        """Forget the numbers of a ScaledJob that is gone, and how its Jobs were."""
+        """Forget the numbers of a ScaledJob that is gone, and how its Jobs were.
+
+        Not of those that are there: it may only be out of sight, with a label that this daemon does not look for.
+        """
         owner = (key[0], label_value(key[1]))
         self._highest.pop(owner, None)
         self._before.pop(owner, None)
+        for name in self._jobs.get(owner, ()):
+            self._note_number(owner, name)
 
     def _pods_with(self, job: dict[str, Any]) -> list[dict[str, Any]]:
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
@@ -214,15 +235,15 @@ class Jobs:
             owner = (key[0], job["metadata"]["labels"].get(Label.JOB_OWNER, ""))
             if job is new:
                 self._jobs[owner][key[1]] = None
-                self._note_number(owner, job)
+                self._note_number(owner, key[1])
             elif new is None:
                 _drop(self._jobs, owner, key[1])
             if old is None or new is None or old["status"] != new["status"]:
                 controllers = job["metadata"]["ownerReferences"]
                 self._wake((key[0], controllers[0]["name"] if controllers else owner[1]))
 
-    def _note_number(self, owner: Key, job: dict[str, Any]) -> None:
-        found = _NUMBER.search(job["metadata"]["name"])
+    def _note_number(self, owner: Key, name: str) -> None:
+        found = _NUMBER.search(name)
         if found is not None:
             seen = self._highest[owner]
             seen[found[1]] = max(seen.get(found[1], 0), int(found[2]))
@@ -260,6 +281,8 @@ def _seen(job: dict[str, Any], pods: Iterable[dict[str, Any]]) -> jobs.Job:
         version=metadata["annotations"].get(Annotation.JOB_TARGET),
         going="deletionTimestamp" in metadata,
         pods=tuple(_pod(pod) for pod in pods),
+        generation=metadata["annotations"].get(Annotation.JOB_GENERATION, ""),
+        uid=metadata["uid"],
     )
 
 

@@ -122,7 +122,8 @@ class Reflector:
         self._resource = resource
         self._store = store
         self._chance = chance
-        self._namespace = namespace
+        self.namespace = namespace
+        """Of which one; empty for all."""
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self._heard = heard or self._log
         self.listed = asyncio.Event()
@@ -140,9 +141,9 @@ class Reflector:
             began = asyncio.get_running_loop().time()
             try:
                 items, version = await self._client.list(
-                    self._resource, self._namespace, **self._selectors, trim=self._store.trim
+                    self._resource, self.namespace, **self._selectors, trim=self._store.trim
                 )
-                self._store.replace(items, namespace=self._namespace)
+                self._store.replace(items, namespace=self.namespace)
                 self.listed.set()
                 self._heard(None)
                 await self._watch(version)
@@ -198,7 +199,7 @@ class Reflector:
             "timeoutSeconds": str(WATCH_SECONDS + self._chance.randrange(30)),
             **selecting(**self._selectors),
         }
-        path = self._resource.path(self._namespace)
+        path = self._resource.path(self.namespace)
         try:
             async with self._client.transport.stream(path, params=params, silence=SILENCE_SECONDS) as (answer, lines):
                 self._client.requests[str(answer.status), "GET"] += 1

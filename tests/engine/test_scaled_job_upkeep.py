@@ -37,7 +37,7 @@ async def test_what_a_job_looks_like() -> None:
             "scaledjob.keda.sh/name": "q",
             "team": "a",
         }
-        assert metadata["annotations"]["scaledjob.keda.sh/generation"] == "1"
+        assert metadata["annotations"]["scaledjob.keda.sh/generation"] == str(owner["generation"]) == "1"
         assert metadata["annotations"]["note"] == "n"
         assert "kubectl.kubernetes.io/last-applied-configuration" not in metadata["annotations"]
         (reference,) = metadata["ownerReferences"]
@@ -96,6 +96,19 @@ async def test_paused_nothing_is_made_and_what_runs_goes_on() -> None:
         assert world.broker.done["q"] == 6
         assert world.condition("q", "Paused")[:2] == ("False", "ScaledJobUnpaused")
         assert len(world.events("ScaledJobUnpaused")) == 1
+
+
+async def test_what_is_paused_need_make_no_sense() -> None:
+    world = World()
+    async with world.running():
+        pause = {"autoscaling.keda.sh/paused": ""}
+        world.scaled_job("q", queue("q") | {"metricType": "Value"}, annotations=pause)
+        await asyncio.sleep(5)
+        assert world.condition("q", "Paused")[0] == "True"
+        assert world.condition("q", "Ready")[:2] == ("True", "ScaledJobReady")
+        world.edit("q", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": "F"}}})
+        await asyncio.sleep(5)
+        assert world.condition("q", "Ready")[:2] == ("False", "ScaledJobCheckFailed")
 
 
 async def test_history_is_pruned_from_its_beginning() -> None:
