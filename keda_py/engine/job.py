@@ -198,7 +198,7 @@ class Jobs:
     def answered(self, found: dict[str, Any]) -> None:
         """Take in a Job as the answer to a call has it; not if the watch was faster, and it has gone since."""
         metadata = found["metadata"]
-        owner = (metadata["namespace"], (metadata.get("labels") or {}).get(Label.JOB_OWNER, ""))
+        owner = (metadata["namespace"], _label(found))
         seen = any(job["metadata"]["uid"] == metadata["uid"] for _, job, _ in self._before.get(owner, ()))
         if not seen or self.store.get((metadata["namespace"], metadata["name"])) is not None:
             self.store.put(found)
@@ -221,7 +221,7 @@ class Jobs:
 
     def _remember(self, job: dict[str, Any], was: jobs.Job) -> None:
         now = asyncio.get_running_loop().time()
-        before = self._before[job["metadata"]["namespace"], job["metadata"]["labels"].get(Label.JOB_OWNER, "")]
+        before = self._before[job["metadata"]["namespace"], _label(job)]
         _drop_older(before, now - REMEMBER_SECONDS)
         before.append((now, job, was))
 
@@ -232,11 +232,11 @@ class Jobs:
             # One that came since a question was put had not begun then.
             self._remember(new, _seen(new, ()))
         for job in filter(None, (old, new)):
-            owner = (key[0], job["metadata"]["labels"].get(Label.JOB_OWNER, ""))
+            owner = (key[0], _label(job))
             if job is new:
                 self._jobs[owner][key[1]] = None
                 self._note_number(owner, key[1])
-            elif new is None:
+            elif new is None or _label(new) != owner[1]:
                 _drop(self._jobs, owner, key[1])
             if old is None or new is None or old["status"] != new["status"]:
                 controllers = job["metadata"]["ownerReferences"]
@@ -263,6 +263,10 @@ class Jobs:
 
 def _owner(scaled_job: ScaledJob) -> Key:
     return (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
+
+
+def _label(job: dict[str, Any]) -> str:
+    return str((job["metadata"].get("labels") or {}).get(Label.JOB_OWNER, ""))
 
 
 def _drop_older(before: deque[tuple[float, dict[str, Any], jobs.Job]], moment: float) -> None:

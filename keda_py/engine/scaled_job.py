@@ -51,8 +51,8 @@ log = structlog.get_logger("scaledjob")
 RESYNC_SECONDS: Final = 120.0
 UNKNOWN_SECONDS: Final = 1.0
 """When to look again while the Jobs are not known."""
-SHORTLY_SECONDS: Final = 10.0
-"""So long nobody need be told that the Jobs are not known."""
+SHORTLY_SECONDS: Final = 30.0
+"""So long nobody need be told that the Jobs are not known: to list thousands takes its time."""
 REMEMBER: Final = timedelta(minutes=5)
 """How old lastActiveTime may be while it is active."""
 

@@ -209,6 +209,17 @@ async def test_a_job_is_not_back_when_an_answer_tells_of_it_after_it_has_gone() 
     assert len(known.of(owned())) == 1
 
 
+async def test_a_job_that_somebody_gives_another_label_is_not_kept_twice() -> None:
+    known = Jobs(found := Store(trim_job), Store(trim_pod), wake=lambda _: None)
+    job = finished(1)
+    found.put(job)
+    moved = job["metadata"] | {"labels": {"scaledjob.keda.sh/name": "others"}, "resourceVersion": "2000"}
+    found.put(job | {"metadata": moved})
+    assert known.of(owned()) == []
+    found.remove(("default", job["metadata"]["name"]))
+    assert not known._jobs
+
+
 async def test_numbers_of_jobs_that_are_still_there_are_not_forgotten_with_their_object() -> None:
     known = Jobs(found := Store(trim_job), Store(trim_pod), wake=lambda _: None)
     for number in (3, 5, 9):
