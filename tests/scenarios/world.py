@@ -13,12 +13,13 @@ from keda_py.decide.pause import Asked, paused
 from keda_py.devcluster.api import MERGE, Answer, Request
 from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster
+from keda_py.devcluster.fault import Faults
 from keda_py.devcluster.store import Change
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.runtime.clock import loop_clock
 from keda_py.serve.external_metrics import owner_of
 
-from .process import Network, Process
+from .process import Process
 from .source import Asker, Heard, Truth, name_of, scaler
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class World:
     def __init__(self, seed: int, *, batched: bool = False, elects: bool = False) -> None:
         self.chance = random.Random(seed)
         self.truth = Truth()
-        self.network: dict[int, Network] = {}
+        self.network: dict[int, Faults] = {}
         self.processes: dict[int, Process] = {}
         self.skew = timedelta(0)
         self.elects = elects
@@ -160,7 +161,7 @@ class World:
         """Start a daemon."""
         self._last += 1
         number = self._last
-        self.network[number] = Network()
+        self.network[number] = Faults()
         chance = random.Random(self.chance.getrandbits(32))
 
         made = scaler(Asker(self.truth, lambda heard: self._hear(number, heard)), batched=self.batched)
