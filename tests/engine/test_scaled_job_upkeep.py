@@ -20,6 +20,7 @@ async def test_what_a_job_looks_like() -> None:
             labels={"team": "a", "secret": "x", "scaledjob.keda.sh/name": "lie", "app.kubernetes.io/version": "7"},
             annotations={
                 "note": "n",
+                "scaledjob.keda.sh/generation": "7",
                 "kubectl.kubernetes.io/last-applied-configuration": "{}",
                 "scaledjob.keda.sh/job-excluded-labels": "secret,other",
             },
