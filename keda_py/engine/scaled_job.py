@@ -385,4 +385,5 @@ def _as_seen(combined: Combined, backlog: Backlog) -> Combined:
 
 
 def _is_old(persisted: str | None, last_active: datetime, *, made: int) -> bool:
-    return persisted is None or bool(made) or last_active - status.parse_time(persisted) >= REMEMBER
+    """Whether it is time to write when it was active; a clock may have been ahead as it was written."""
+    return persisted is None or bool(made) or not timedelta(0) <= last_active - status.parse_time(persisted) < REMEMBER

@@ -239,12 +239,15 @@ async def test_a_status_that_is_lost_or_written_by_hand_changes_nothing_but_itse
         await asyncio.sleep(INTERVAL * 2)
         path = f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledjobs/q/status"
         lies = {"lastActiveTime": "2126-01-01T00:00:00Z", "conditions": [{"type": "Active", "status": "False"}]}
-        for status in (None, lies):
+        future = {"lastActiveTime": "2126-01-01T00:00:00Z"}
+        for status in (None, lies, {"lastActiveTime": "2026-01-01t00:00:00z"}, future):
             world.do("PATCH", path, {"status": status})
             await asyncio.sleep(INTERVAL * 2)
             assert len(world.jobs()) == 2
             assert world.condition("q", "Active")[0] == "True"
             assert world.condition("q", "Ready")[0] == "True"
+        # A clock that was ahead once.
+        assert world.job_status("q")["lastActiveTime"].startswith("2026")
 
 
 async def test_one_made_anew_under_its_name_does_not_have_the_jobs_of_the_one_before() -> None:
