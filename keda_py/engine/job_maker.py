@@ -96,9 +96,7 @@ class JobMaker:
         self._making.pop(key, None)
         self._jobs.forget(key)
 
-    async def make(
-        self, raw: dict[str, Any], scaled_job: ScaledJob, wanted: int, still: Callable[[], bool] = lambda: True
-    ) -> int:
+    async def make(self, raw: dict[str, Any], scaled_job: ScaledJob, wanted: int, still: Callable[[], bool]) -> int:
         """Make so many Jobs, as long as they are `still` wanted; return how many were made.
 
         A refusal is remembered and told. Without an answer `Unreachable` is raised: the Job may be there or not.

@@ -137,6 +137,22 @@ async def test_a_steady_object_is_neither_written_nor_listed() -> None:
         assert world.wire.calls == []
 
 
+async def test_rounds_of_many_with_a_history_ask_the_api_server_nothing() -> None:
+    world = World()
+    names = [f"q{number}" for number in range(25)]
+    async with world.running():
+        for name in names:
+            world.broker.waiting[name] = 4
+            world.scaled_job(name, lasts=3)
+        await asyncio.sleep(INTERVAL * 6)
+        assert len(world.jobs()) == 4 * len(names)
+        world.wire.calls.clear()
+        world.broker.asked.clear()
+        await asyncio.sleep(INTERVAL * 3)
+        assert min(world.broker.asked[name] for name in names) >= 2
+        assert world.wire.calls == []
+
+
 async def test_while_it_is_active_the_time_of_that_is_written_every_five_minutes() -> None:
     world = World()
     world.broker.shows_taken = True
