@@ -5,7 +5,7 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,8 @@ JOBS: Final = ("batch", "jobs")
 PODS: Final = ("", "pods")
 DEPLOYMENTS: Final = ("apps", "deployments")
 HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
+INSTANT: Final = 1e-9
+"""What is told at one time is told in an order: so many seconds lie between one and the next."""
 PERSON: Final = -1
 CONTROLLER: Final = 0
 _USUAL: Final = (200, 201, 404, 409)
@@ -84,6 +86,7 @@ class World:
         self.questions = 0
         self.writes = 0
         self.wrote_at = 0.0
+        self._told = 0.0
         self.lasted = 0.0
         self._clock = loop_clock(START)
         self._writer = CONTROLLER
@@ -107,6 +110,11 @@ class World:
     def time(self) -> float:
         """Return the seconds since the beginning, which nobody sets."""
         return asyncio.get_running_loop().time()
+
+    @property
+    def moment(self) -> float:
+        """Return a time after all that has been told."""
+        return max(self.time, self._told)
 
     def tell(self, what: str) -> None:
         """Add a line to the story, for whoever reads a failure."""
@@ -222,7 +230,8 @@ class World:
 
     def _hear(self, number: int, heard: Heard) -> None:
         self.questions += 1
-        self.heard[number, heard.owner, heard.name].append(heard)
+        self._told = max(heard.told, self._told + INSTANT)
+        self.heard[number, heard.owner, heard.name].append(replace(heard, told=self._told))
         process, found = self.processes.get(number), self.scaled_object(heard.owner)
         if found is None or not heard.active or process is None or not process.alive:
             return
