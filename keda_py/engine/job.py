@@ -26,7 +26,8 @@ Key = tuple[str, str]
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 PODS: Final = Resource("", "v1", "pods", "Pod")
 _UID_LENGTH: Final = 8
-_NUMBER: Final = re.compile(r"-([0-9a-f]+)-([0-9]+)$")
+_NUMBER: Final = re.compile(r"-([0-9a-f]+)-([0-9]{1,18})$")
+"""Of a longer one, which nobody here has made, the next would leave no room in a name."""
 
 
 def job_target(scaled_job: ScaledJob) -> str:
@@ -173,7 +174,7 @@ class Jobs:
         pods.on_change(self._pod_changed)
 
     def of(self, scaled_job: ScaledJob) -> list[jobs.Job]:
-        """Return the Jobs of a ScaledJob: those that it controls, and those with its label that nobody does."""
+        """Return the Jobs of a ScaledJob: of those with its label all that it controls or made, or nobody controls."""
         owner, uid = _owner(scaled_job), scaled_job.metadata.uid
         found = [job for name in self._jobs.get(owner, ()) if (job := self.store.get((owner[0], name))) is not None]
         return [_seen(job, self._pods_with(job)) for job in found if _belongs(job, uid)]
@@ -239,8 +240,7 @@ class Jobs:
             elif new is None or _label(new) != owner[1]:
                 _drop(self._jobs, owner, key[1])
             if old is None or new is None or old["status"] != new["status"]:
-                controllers = job["metadata"]["ownerReferences"]
-                self._wake((key[0], controllers[0]["name"] if controllers else owner[1]))
+                self._wake((key[0], _owner_name(job)))
 
     def _note_number(self, owner: Key, name: str) -> None:
         found = _NUMBER.search(name)
@@ -263,6 +263,13 @@ class Jobs:
 
 def _owner(scaled_job: ScaledJob) -> Key:
     return (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
+
+
+def _owner_name(job: dict[str, Any]) -> str:
+    """Return the name of a Job's ScaledJob: the label's, which the controller's is longer than if it was cut."""
+    label = _label(job)
+    controllers = [owner["name"] for owner in job["metadata"]["ownerReferences"]]
+    return next((name for name in controllers if label_value(name) == label), label)
 
 
 def _label(job: dict[str, Any]) -> str:
@@ -301,7 +308,10 @@ def _drop(index: dict[Key, dict[str, None]], key: Key, name: str) -> None:
 
 
 def _belongs(job: dict[str, Any], uid: str) -> bool:
-    return all(owner["uid"] == uid for owner in job["metadata"]["ownerReferences"])
+    """Whether a Job with the label of an object is its own: nobody else controls it, or it was made for it."""
+    named = _NUMBER.search(_name(job))
+    made = named is not None and named[1] == _identity(uid)
+    return made or all(owner["uid"] == uid for owner in job["metadata"]["ownerReferences"])
 
 
 def _pod(pod: dict[str, Any]) -> jobs.Pod:

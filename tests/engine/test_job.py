@@ -103,7 +103,8 @@ def test_a_long_name_is_cut_before_what_tells_jobs_apart() -> None:
 
 async def test_only_numbers_of_the_object_itself_count() -> None:
     known = Jobs(found := Store(trim_job), Store(trim_pod), wake=lambda _: None)
-    for name in ("orders-0c1d2e3f-17", "orders-ffffffff-99", "orders-x7f2k", "orders-0c1d2e3f-"):
+    by_hand = f"orders-0c1d2e3f-{'9' * 40}"
+    for name in ("orders-0c1d2e3f-17", "orders-ffffffff-99", "orders-x7f2k", "orders-0c1d2e3f-", by_hand):
         job = finished(1)
         found.put(job | {"metadata": job["metadata"] | {"name": name}})
     assert known.highest(owned()) == 17

@@ -220,6 +220,27 @@ async def test_a_job_that_somebody_deletes_does_not_count(ends: str) -> None:
         assert not names & gone
 
 
+@pytest.mark.parametrize("controlled", [True, False])
+async def test_a_job_that_was_given_to_somebody_else_still_counts(controlled: bool) -> None:
+    """As in KEDA, which goes by the label; else there would be another one for it with each reading."""
+    world = World()
+    world.broker.shows_taken = True
+    async with world.running():
+        world.config_map("other", a="b")
+        owner = world.do("GET", f"/api/v1/namespaces/{SPACE}/configmaps/other")["metadata"]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": owner["uid"]}
+        world.broker.waiting["q"] = 1
+        world.scaled_job("q", lasts=40, successfulJobsHistoryLimit=0)
+        await asyncio.sleep(3)
+        (job,) = world.jobs()
+        owners = [reference | {"controller": True}] if controlled else []
+        world.do("PATCH", f"{JOBS}/{job['metadata']['name']}", {"metadata": {"ownerReferences": owners}})
+        await asyncio.sleep(INTERVAL * 3)
+        assert [one["metadata"]["uid"] for one in world.jobs()] == [job["metadata"]["uid"]]
+        await asyncio.sleep(INTERVAL * 3)
+        assert world.jobs() == []
+
+
 async def test_a_status_that_cannot_be_written_makes_no_job_twice() -> None:
     world = World()
     async with world.running():
