@@ -204,6 +204,21 @@ async def test_an_edit_is_acted_on_at_once() -> None:
         assert world.broker.asked["q"] == asked
 
 
+async def test_an_edit_that_mends_what_was_refused_is_tried_at_once() -> None:
+    world = World()
+    async with world.running():
+        world.wire.room = lambda: False
+        world.broker.waiting["q"] = 2
+        world.scaled_job("q", pollingInterval=600, lasts=1000)
+        await asyncio.sleep(30)
+        assert world.condition("q", "Ready")[0] == "False"
+        world.wire.room = lambda: True
+        world.edit("q", {"spec": {"jobTargetRef": {"backoffLimit": 2}}})
+        await asyncio.sleep(5)
+        assert len(world.jobs()) == 2
+        assert world.condition("q", "Ready")[0] == "True"
+
+
 async def test_numbers_are_known_of_an_object_that_was_out_of_sight() -> None:
     """It lost the label that the daemon is told to look for, and got it back."""
     world = World(watch_label_selector="shard=a")
