@@ -122,8 +122,7 @@ class Reflector:
         self._resource = resource
         self._store = store
         self._chance = chance
-        self.namespace = namespace
-        """Of which one; empty for all."""
+        self._namespace = namespace
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self._heard = heard or self._log
         self.listed = asyncio.Event()
@@ -134,6 +133,10 @@ class Reflector:
         if error is not None:
             log.warning("cannot list or watch", resource=self._resource.plural, message=str(error))
 
+    def blind_in(self, namespace: str) -> str | None:
+        """Return why what happens in a namespace is not heard of; None if it is, or for others to hear of."""
+        return self.blind if self._namespace in ("", namespace) else None
+
     async def run(self) -> None:
         """List and watch until cancelled."""
         failures = 0
@@ -141,9 +144,9 @@ class Reflector:
             began = asyncio.get_running_loop().time()
             try:
                 items, version = await self._client.list(
-                    self._resource, self.namespace, **self._selectors, trim=self._store.trim
+                    self._resource, self._namespace, **self._selectors, trim=self._store.trim
                 )
-                self._store.replace(items, namespace=self.namespace)
+                self._store.replace(items, namespace=self._namespace)
                 self.listed.set()
                 self._heard(None)
                 await self._watch(version)
@@ -199,7 +202,7 @@ class Reflector:
             "timeoutSeconds": str(WATCH_SECONDS + self._chance.randrange(30)),
             **selecting(**self._selectors),
         }
-        path = self._resource.path(self.namespace)
+        path = self._resource.path(self._namespace)
         try:
             async with self._client.transport.stream(path, params=params, silence=SILENCE_SECONDS) as (answer, lines):
                 self._client.requests[str(answer.status), "GET"] += 1
