@@ -237,7 +237,8 @@ class ScaledJobs:
 
     def _is_asked(self, this: _Pass) -> bool:
         """Whether the object is still as it was decided on: a person may edit, pause or delete it under way."""
-        return self._store.get(this.key) is this.raw
+        now = self._store.get(this.key)
+        return now is not None and _asked_for(now) == _asked_for(this.raw)
 
     def _asked(self, this: _Pass) -> float | None:
         """Return as of when to decide now; None not to.
@@ -351,6 +352,13 @@ class ScaledJobs:
         self._builder.forget(key)
         if self._owns(key):
             await release(self._client, SCALED_JOBS, raw)
+
+
+def _asked_for(raw: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells whether a person wants something else; a status alone does not."""
+    metadata = raw["metadata"]
+    gone, is_paused = metadata.get("deletionTimestamp"), paused(metadata.get("annotations"))
+    return metadata["uid"], metadata["generation"], gone, is_paused
 
 
 def _readable(live: Live) -> list[LiveTrigger]:

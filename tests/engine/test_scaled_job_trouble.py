@@ -190,6 +190,19 @@ async def test_what_a_person_asks_for_counts_while_jobs_are_being_made(what: str
         assert len(world.jobs()) <= (before + 1 if what != "delete" else 0)
 
 
+async def test_a_status_that_is_written_meanwhile_asks_for_nothing_else() -> None:
+    world = World()
+    async with world.running():
+        world.wire.late = {f"POST {JOBS}": 1}
+        world.broker.waiting["q"] = 8
+        world.scaled_job("q", lasts=1000, pollingInterval=600)
+        await asyncio.sleep(5.5)
+        assert 2 <= len(world.jobs()) <= 6
+        world.edit("q", {"status": {"Paused": "no"}}, "/status")
+        await asyncio.sleep(10)
+        assert len(world.jobs()) == 8
+
+
 async def test_an_edit_is_acted_on_at_once() -> None:
     world = World()
     async with world.running():
