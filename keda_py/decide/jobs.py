@@ -114,8 +114,8 @@ class Pod:
 class Job:
     """A Job of a ScaledJob. `finished` is Complete, Failed or "", and `finished_at` when that came to be.
 
-    `version` tells of which jobTargetRef it was made; None for a Job that does not say. `going`: being deleted; such a
-    one still counts, as its pods may run.
+    `version` tells of which jobTargetRef it was made, None for a Job that does not say, and `generation` of which
+    generation of the ScaledJob. `going`: being deleted; such a one still counts, as its pods may run.
     """
 
     name: str
@@ -124,6 +124,8 @@ class Job:
     version: str | None = None
     going: bool = False
     pods: tuple[Pod, ...] = ()
+    generation: str = ""
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +215,12 @@ def _finished_at(job: Job) -> tuple[float, str]:
     return (job.finished_at.timestamp() if job.finished_at is not None else 0.0, job.name)
 
 
-def outdated(jobs: Iterable[Job], version: str) -> list[Job]:
+def outdated(jobs: Iterable[Job], version: str, generation: str) -> list[Job]:
     """Return the Jobs that were made of another jobTargetRef than the present one.
 
-    A Job that does not say of which, as KEDA makes them, is left alone: it may be at work on what it was made for.
+    A Job that does not say of which, as KEDA makes them, is left alone: it may be at work on what it was made for. So
+    is one of the present generation, whatever it says: since then nobody has edited anything, though another CRD may
+    have the API server show it otherwise, by its defaults.
     """
-    return [job for job in jobs if job.version not in (None, version) and not job.going]
+    others = [job for job in jobs if job.version not in (None, version) and job.generation != generation]
+    return [job for job in others if not job.going]

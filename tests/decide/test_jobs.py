@@ -104,7 +104,8 @@ def test_what_finished_first_goes_first_and_what_runs_stays() -> None:
 
 def test_only_jobs_of_another_target_are_outdated() -> None:
     jobs = [Job("old", version="a"), Job("new", version="b"), Job("of KEDA"), Job("going", version="a", going=True)]
-    assert [job.name for job in outdated(jobs, "b")] == ["old"]
+    jobs.append(Job("of this generation", version="a", generation="7"))
+    assert [job.name for job in outdated(jobs, "b", "7")] == ["old"]
 
 
 def test_nothing_waits_where_nothing_is_measured() -> None:
