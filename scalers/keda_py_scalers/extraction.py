@@ -40,8 +40,8 @@ def number(found: Any, location: str) -> float:
     value = math.nan
     if isinstance(found, str):
         try:
-            value = float(parse_quantity(found).value)
-        except (QuantityError, OverflowError):
+            value = float(parse_quantity(found))
+        except QuantityError:
             raise ScalerError(f"valueLocation {location}: a text that is no quantity such as 5, 250m or 1Ki") from None
     elif isinstance(found, (int, float)) and not isinstance(found, bool):
         try:
