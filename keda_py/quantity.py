@@ -174,6 +174,16 @@ def from_float(value: float) -> Quantity:
     return Quantity(exact, _decimal(exact, exponent=False))
 
 
+def handed_on(value: float) -> float:
+    """Return the number that KEDA reckons with when a scaler has found `value`: to three decimals, and not negative.
+
+    Its scalers hand on a quantity (GenerateMetricInMili), and formulas and ScaledJobs take it from there.
+    """
+    if not math.isfinite(value) or value <= 0:
+        return 0.0
+    return float(parse(f"{value:.3f}"))
+
+
 def format_metric(value: float) -> str:
     """Return a metric's value as quantity text, whole or in thousandths: quick, and read by every client."""
     if not math.isfinite(value) or value <= 0:

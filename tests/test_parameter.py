@@ -105,6 +105,10 @@ KNOWN_DIFFERENCES: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
 }
 
 
+def test_milliseconds_may_begin_with_zeros() -> None:
+    assert outcome("duration", {"metadata": {"v": "+" + "0" * 30 + "1500"}}) == (True, {"seconds": 1.5})
+
+
 class Several(Metadata):
     """A model with several ways to be wrong."""
 

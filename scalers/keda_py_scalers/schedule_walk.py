@@ -1,7 +1,7 @@
 """The walk through time that finds when a schedule fires next, step by step as robfig/cron v3 goes (spec.go).
 
-Where clocks change, its steps decide: from an hour that there is not, from one that comes twice, or by half an hour it
-walks past days, and into them again. KEDA's manifests mean that, so every step is robfig's, with Go's time.Date under it.
+Where clocks change, its steps decide: from an hour that there is not, or from one that comes twice, it may walk past
+days. KEDA's manifests mean that, so every step is robfig's, with Go's time.Date under it.
 """
 
 from collections.abc import Collection
@@ -67,9 +67,9 @@ class _Walk:
         while self.now.month not in self.rule.months:
             wall = _wall(self.now)
             if not self.moved:
-                wall = _wall(_date(datetime(wall.year, wall.month, 1), self.zone))
+                wall = _wall(_date(wall.replace(day=1, hour=0, minute=0, second=0), self.zone))
             self.moved = True
-            first = datetime(wall.year + wall.month // 12, wall.month % 12 + 1, 1, wall.hour, wall.minute)
+            first = wall.replace(year=wall.year + wall.month // 12, month=wall.month % 12 + 1, day=1)
             self.now = _date(first + (wall.day - 1) * _DAY, self.zone)
             if self.now.month == 1:
                 return False
@@ -121,7 +121,7 @@ def _later(moment: datetime, step: timedelta, zone: tzinfo) -> datetime:
 def _date(wall: datetime, zone: tzinfo) -> datetime:
     """Return what Go's time.Date makes of a time on the wall, also of one that there is not, or twice.
 
-    It takes the offset that the zone has at that time in UTC, and then the one that it has at the time which that makes.
+    It takes the offset that the zone has at that time in UTC, and then the one at the time which that makes.
     """
     utc = wall.replace(tzinfo=UTC)
     nearly = utc - _offset(utc, zone)
