@@ -253,7 +253,11 @@ def _defaulted(kind: Kind, found: Object) -> Object:
     defaults = _DEFAULTS.get(kind.resource.kind)
     if defaults is None or kind.custom:
         return found
-    return {**found, "spec": {**defaults, **(found.get("spec") or {})}}
+    spec = found.get("spec") or {}
+    if kind.resource.kind == "Job" and "parallelism" in spec:
+        # Then how many are to succeed is left open: the pods will know when the work is done.
+        defaults = {name: value for name, value in defaults.items() if name != "completions"}
+    return {**found, "spec": {**defaults, **spec}}
 
 
 def _with_string_data(found: Object) -> Object:
@@ -269,7 +273,8 @@ _DEFAULTS: Final[dict[str, Object]] = {
                                 "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}},
     "ReplicaSet": {"replicas": 1},
     "StatefulSet": {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady"},
-    "Job": {"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": False},
+    "Job": {"parallelism": 1, "completions": 1, "completionMode": "NonIndexed", "backoffLimit": 6, "suspend": False,
+            "podReplacementPolicy": "TerminatingOrFailed"},
     "HorizontalPodAutoscaler": {"minReplicas": 1},
     "Pod": {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
             "terminationGracePeriodSeconds": 30},

@@ -1,5 +1,6 @@
 """A developer's story: a worker that is a real process starts and stops as a number behind HTTP changes."""
 
+import json
 import shlex
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from tests.e2e.source import Source, sourced
 
 from .command import KEDA_PY, dev
 from .manifests import WORKER, deployment, scaled_object, write
+from .test_kubectl import Shell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -69,6 +71,22 @@ def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
     manifest = write(tmp_path / "a.yaml", deployment("lost", replicas=1, command=["/no/such/program"]))
     with dev(tmp_path, "--run-processes", manifest) as running:
         running.wait_for("cannot run /no/such/program: No such file or directory")
+
+
+def test_a_command_that_ends_is_started_again_and_that_is_told(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo the shop is closed >&2; exit 3"]
+    manifest = write(tmp_path / "a.yaml", deployment("keen", replicas=1, command=command))
+    with dev(tmp_path, "--run-processes", manifest) as running:
+        for seconds in (1, 2, 4):
+            running.wait_for(f"ended with exit code 3, again in {seconds} s: the shop is closed")
+        kubectl = Shell(running)
+        (pod,) = json.loads(kubectl("get", "pods", "-o", "json"))["items"]
+        (container,) = pod["status"]["containerStatuses"]
+        assert container["restartCount"] >= 2
+        assert container["lastState"]["terminated"]["exitCode"] == 3
+        # It waits for four seconds, so there is time to look.
+        assert "CrashLoopBackOff" in kubectl("get", "pods")
+        assert kubectl("logs", pod["metadata"]["name"]).count("the shop is closed") >= 3
 
 
 def test_jobs_are_made_and_what_is_told_of_it(tmp_path: Path) -> None:
