@@ -220,13 +220,13 @@ def from_prometheus(text: str, location: str) -> float:
     except (ValueError, KeyError, IndexError, AttributeError):
         raise ScalerError("the answer is not in Prometheus' exposition format") from None
     for sample in found:
-        if sample.name == name and labels.items() <= sample.labels.items():
+        if sample.name == name and labels <= sample.labels.items():
             return sample.value
     raise ScalerError(f"valueLocation {location}: there is no such sample")
 
 
-_COMPOSED: Final = frozenset({"histogram", "summary"})
-_TYPES: Final = _COMPOSED | {"counter", "gauge", "untyped", "gauge_histogram", "gaugehistogram"}
+_COMPOSED: Final = frozenset({"histogram", "gauge_histogram", "summary"})
+_TYPES: Final = _COMPOSED | {"counter", "gauge", "untyped"}
 
 
 def _split(text: str) -> tuple[dict[str, str], str]:
@@ -239,23 +239,25 @@ def _split(text: str) -> tuple[dict[str, str], str]:
     for line in text.replace("\r\n", "\n").split("\n"):
         if not line.lstrip().startswith("#"):
             samples.append(line)
-        elif (declared := line.split())[1:2] == ["TYPE"] and len(declared) == _TYPE_WORDS:
-            if declared[2] in types:
-                raise ScalerError(f"the answer declares the type of {declared[2]} twice")
-            if declared[3].lower() not in _TYPES:
-                raise ScalerError(f"the answer declares {declared[2]} to be of a type that there is not")
-            types[declared[2]] = declared[3]
+        elif (declared := line.lstrip().removeprefix("#").split(None, 2))[:1] == ["TYPE"]:
+            if len(declared) < _TYPE_WORDS:
+                continue
+            if declared[2].strip().lower() not in _TYPES:
+                raise ScalerError("the answer declares a type that there is not")
+            if declared[1] in types:
+                raise ScalerError(f"the answer declares the type of {declared[1]} twice")
+            types[declared[1]] = declared[2].strip().lower()
     return types, "\n".join([*samples, ""])
 
 
-_TYPE_WORDS: Final = 4
+_TYPE_WORDS: Final = 3
 
 
-def _selector(location: str) -> tuple[str, Mapping[str, str]]:
+def _selector(location: str) -> tuple[str, set[tuple[str, str]]]:
     found = _SELECTOR.fullmatch(location)
     if found is None:
         raise ScalerError(f'valueLocation {location}: expected a selector such as queue_size{{name="orders"}}')
-    name, inner, labels = found[1] or "", found[2] or "", {}
+    name, inner, labels = found[1] or "", found[2] or "", set()
     position = 0
     while inner[position:].strip():
         matcher = _MATCHER.match(inner, position)
@@ -264,12 +266,12 @@ def _selector(location: str) -> tuple[str, Mapping[str, str]]:
         if matcher[1] is None:
             name = _unquoted(matcher[3])
         else:
-            labels[matcher[1]] = _unquoted(matcher[3])
+            labels.add((matcher[1], _unquoted(matcher[3])))
         position = matcher.end()
-    name = labels.pop("__name__", name)
+    name = next((value for label, value in labels if label == "__name__"), name)
     if not name:
         raise ScalerError(f"valueLocation {location}: names no metric")
-    return name, labels
+    return name, {(label, value) for label, value in labels if label != "__name__"}
 
 
 def _unquoted(text: str) -> str:

@@ -133,7 +133,19 @@ def test_what_is_no_number_in_yaml(scalar: str) -> None:
         extract(f"a: {scalar}\n".encode(), "a", "yaml")
 
 
-@pytest.mark.parametrize("rest", ["m_b x", "m_b 0x10", "# TYPE m_b count\nm_b 1", 'm_b{a="1",a="2"} 1'])
+@pytest.mark.parametrize(
+    ("selector", "number"), [('m{a="1"}', 7), ('m{a="1",a="1"}', 7), ('{__name__="m",b="2"}', 7), ('m{a="2"}', 8)]
+)
+def test_what_a_selector_finds(selector: str, number: float) -> None:
+    body = b'#e TYPE m odd\n#TYPE m gauge\nm{a="1",b="2"} 7\nm{a="2"} 8\n'
+    assert extract(body, selector, "prometheus") == number
+    with pytest.raises(ScalerError, match="no such sample"):
+        extract(body, 'm{a="1",a="2"}', "prometheus")
+
+
+@pytest.mark.parametrize(
+    "rest", ["m_b x", "m_b 0x10", "# TYPE m_b count\nm_b 1", "# TYPE m_b gauge x", 'm_b{a="1",a="2"} 1']
+)
 def test_garbage_after_a_sample_is_garbage(rest: str) -> None:
     assert extract(b"m_a 7\nm_b 1\n", "m_a", "prometheus") == 7
     with pytest.raises(ScalerError):
