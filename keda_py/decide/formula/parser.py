@@ -326,9 +326,10 @@ class Parser:
 
     def _predicate(self, name: Token, array: Code, *, comma: bool) -> Code:
         predicate = PREDICATES[name.text]
-        scope = Scope(name.text, elements(name.text, name.column, array), self._place(), self._place(), self._place())
         third = None
         bare = predicate.bare and self._is(")")
+        element, places = elements(name.text, name.column, array), (self._place(), self._place(), self._place())
+        scope = Scope(name.text, element, *places, from_the_end=bare and array.written)
         if comma and not bare:
             self._expect(",")
         if bare:
