@@ -15,6 +15,7 @@ from typing import Any, Final
 from keda_py.decide.status import format_time, parse_time
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.controller import PODS, RefusedError, Writer
+from keda_py.devcluster.guard import Guard
 from keda_py.devcluster.process import Container, Containers
 from keda_py.devcluster.store import Change, Name, Object
 from keda_py.runtime.queue import WorkQueue
@@ -31,6 +32,7 @@ class Kubelet:
         self._writer = Writer(api)
         self._processes = processes
         self._running: dict[str, Containers] = {}
+        self._guard = Guard()
         self.queue: WorkQueue[Name] = WorkQueue(chance=chance)
         for item in api.store.items(PODS):
             self.queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
@@ -54,6 +56,7 @@ class Kubelet:
         for uid in list(self._running):
             self._stop(uid)
         await asyncio.gather(*(running.ended.wait() for running in stopping))
+        await self._guard.close()
 
     def logs(self, namespace: str, name: str) -> str:
         """Return what the processes of a pod said last."""
@@ -85,7 +88,9 @@ class Kubelet:
     async def _start(self, found: Object) -> float | None:
         if self._processes:
             uid = found["metadata"]["uid"]
-            running = self._running[uid] = Containers(found, lambda: self._changed(found), now=self._time)
+            running = self._running[uid] = Containers(
+                found, lambda: self._changed(found), now=self._time, guard=self._guard
+            )
             running.begin()
         self._write(found, "Running")
         return _lasts(found) if not self._processes else None

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from keda_py.devcluster.guard import Guard
 from keda_py.devcluster.store import Object
 
 log = structlog.get_logger("kubelet")
@@ -43,10 +44,11 @@ class Container:
 class Containers:
     """The processes of one pod."""
 
-    def __init__(self, pod: Object, changed: Callable[[], None], *, now: Callable[[], str]) -> None:
+    def __init__(self, pod: Object, changed: Callable[[], None], *, now: Callable[[], str], guard: Guard) -> None:
         """`changed`: told when a container has ended or begun anew, and when all have ended for good."""
         self._pod = pod
         self._now = now
+        self._guard = guard
         self._policy = pod["spec"].get("restartPolicy", "Always")
         self._changed = changed
         self._stopping = asyncio.Event()
@@ -128,6 +130,7 @@ class Containers:
             self.lines.append(f"cannot run {command[0]}: {error.strerror}\n")
             log.warning("cannot run", pod=self._pod["metadata"]["name"], command=command[0], reason=error.strerror)
             return NOT_FOUND
+        await self._guard.keep(process.pid)
         reading = asyncio.create_task(self._read(process.stdout))
         waiting = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
@@ -139,6 +142,7 @@ class Containers:
         # What the command started itself ends with it.
         _signal(process, signal.SIGKILL)
         await waiting
+        await self._guard.forget(process.pid)
         await reading
         return process.returncode or 0
 

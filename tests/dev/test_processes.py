@@ -3,6 +3,7 @@
 import json
 import shlex
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,19 @@ def test_a_signal_ends_the_processes_too(tmp_path: Path, source_file: tuple[Sour
         assert running.end(number) == 0
         assert running.left() == []
         assert running.said().rstrip().endswith("stopped; nothing is left behind")
+
+
+def test_killed_it_leaves_no_processes_of_pods(tmp_path: Path, source_file: tuple[Source, str]) -> None:
+    source, manifest = source_file
+    source.values["orders"] = 9
+    with dev(tmp_path, "--run-processes", "--hpa-sync=1s", "--data", str(tmp_path / "data"), manifest) as running:
+        running.wait_until(lambda: len(running.workers()) == 2, "2 workers")
+        running.process.kill()
+        running.process.wait(60)
+        until = time.monotonic() + 30
+        while running.left():
+            assert time.monotonic() < until, running.left()
+            time.sleep(0.05)
 
 
 def test_it_ends_when_nobody_reads_it_any_more(tmp_path: Path, source_file: tuple[Source, str]) -> None:
