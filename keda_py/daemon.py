@@ -218,7 +218,7 @@ class Daemon:
             owns=lambda _: self.acts,
             blind=lambda key: next(filter(None, (r.blind_in(key[0]) for r in self._job_reflectors)), None),
         )
-        return Controller(self._job_queue, store.keys, jobs.reconcile, self._settings.reconciles, jobs.begin)
+        return Controller(self._job_queue, store.keys, jobs.reconcile, self._settings.job_reconciles, jobs.begin)
 
     def _reporter(self, resource: Resource, wording: report.Wording) -> Reporter:
         store = self._stores[resource]

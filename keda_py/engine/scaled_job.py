@@ -269,7 +269,7 @@ class ScaledJobs:
                 continue
             specs = [spec for spec in trigger.specs if isinstance(spec, ExternalSpec)]
             targets = [(spec.name, _per_job(spec)) for spec in specs]
-            values = [(r.metric, float(quantity.from_float(r.value))) for r in outcome.readings.values()]
+            values = [(reading.metric, quantity.handed_on(reading.value)) for reading in outcome.readings.values()]
             seen.append(jobs.measure(values, targets, active=bool(outcome.active), extra=this.bounds.extra))
         calculation = this.scaled_job.spec.strategy.multiple_scalers_calculation or "max"
         return jobs.together(seen, calculation, this.bounds, some_unknown=bool(combined.failures))

@@ -39,6 +39,15 @@ async def test_one_job_for_each_message(strategy: dict[str, str], shows_taken: b
         assert len(world.jobs()) == 7 + 6 * 3
 
 
+async def test_less_than_half_a_thousandth_is_nothing() -> None:
+    world = World()
+    async with world.running():
+        world.broker.waiting["q"] = 0.0004  # type: ignore[assignment]
+        world.scaled_job("q")
+        await asyncio.sleep(60)
+        assert not world.jobs()
+
+
 async def test_eager_fills_up_and_no_further() -> None:
     world = World()
     async with world.running():

@@ -143,7 +143,7 @@ class Embedded:
             [Installed(name, found) for name, found in (sinks or {}).items()],  # type: ignore[misc]
         )
         self.settings = Settings(
-            external_metrics=None, webhook=None, telemetry=None, health=None, reconciles=3, **settings
+            external_metrics=None, webhook=None, telemetry=None, health=None, reconciles=3, job_reconciles=3, **settings
         )
         self.chance, self.now = chance, now
         self.daemon = self.another(self.wire)
