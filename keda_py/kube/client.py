@@ -5,7 +5,10 @@ back (429 and 503 with Retry-After) is asked again then, if the deadline allows 
 """
 
 import asyncio
+import os
 import re
+import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +28,16 @@ _RETRIED: Final = frozenset({429, 503})
 _LIST_RESTARTS: Final = 3
 _NO_SEGMENT: Final = re.compile(r"[/%?#\s]")
 """What no segment of a path may have (apimachinery pkg/api/validation/path IsValidPathSegmentName)."""
+
+
+def _reason(error: Exception) -> str:
+    """Return why there was no answer, in the system's words where it was the system that said no."""
+    said: Any = getattr(error, "os_error", None)
+    if not isinstance(said, OSError) or isinstance(said, ssl.SSLError):
+        return str(error) or type(error).__name__
+    # Those of names that are not known are no numbers of errors.
+    words = said.strerror if isinstance(said, socket.gaierror) or not said.errno else os.strerror(said.errno)
+    return f"{getattr(error, 'host', '')}:{getattr(error, 'port', '')}: {words or said}"
 
 
 class ApiError(Exception):
@@ -129,8 +142,7 @@ class Client:
                 )
             except (OSError, TimeoutError) as error:
                 self.requests["<error>", method] += 1
-                reason = str(error) or type(error).__name__
-                raise Unreachable(0, "Unreachable", f"the API server did not answer: {reason}") from error
+                raise Unreachable(0, "Unreachable", f"the API server did not answer: {_reason(error)}") from error
             self.requests[str(answer.status), method] += 1
             pause = answer.retry_after
             # A refusal with Retry-After was not carried out, so that even a create may be sent again.
