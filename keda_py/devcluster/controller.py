@@ -24,6 +24,7 @@ STATEFUL_SETS: Final = ("apps", "statefulsets")
 JOBS: Final = ("batch", "jobs")
 PODS: Final = ("", "pods")
 NAMESPACES: Final = ("", "namespaces")
+REVISION: Final = "deployment.kubernetes.io/revision"
 _PATHS: Final = {
     DEPLOYMENTS: ("apps/v1", "Deployment"),
     REPLICA_SETS: ("apps/v1", "ReplicaSet"),
@@ -140,21 +141,30 @@ class Workloads:
 
     def _deployment(self, found: Object) -> None:
         spec, metadata = found["spec"], found["metadata"]
-        revision = hashlib.blake2b(orjson.dumps(spec["template"], option=orjson.OPT_SORT_KEYS), digest_size=5)
-        current = f"{metadata['name']}-{revision.hexdigest()}"
+        digest = hashlib.blake2b(orjson.dumps(spec["template"], option=orjson.OPT_SORT_KEYS), digest_size=5).hexdigest()
+        current = f"{metadata['name']}-{digest}"
         sets = self._of(found, REPLICA_SETS)
         ours = next((item for item in sets if item["metadata"]["name"] == current), None)
+        newest = max(map(_revision, sets), default=0)
+        # A template that comes back is the newest again: kubectl rolls back and forth by these numbers.
+        revision = newest if ours is not None and _revision(ours) == newest else newest + 1
+        numbered = {"metadata": {"annotations": {REVISION: str(revision)}}}
         if ours is None:
-            template = _labelled(spec["template"], "pod-template-hash", revision.hexdigest())
-            selector = {"matchLabels": template["metadata"]["labels"]}
-            made = {"replicas": spec["replicas"], "selector": selector, "template": template}
-            metadata = {"name": current, "labels": template["metadata"]["labels"]}
-            self._writer.create(REPLICA_SETS, found, {"metadata": metadata, "spec": made})
+            template = _labelled(spec["template"], "pod-template-hash", digest)
+            labels = template["metadata"]["labels"]
+            made = {"replicas": spec["replicas"], "selector": {"matchLabels": labels}, "template": template}
+            about = {"name": current, "labels": labels, **numbered["metadata"]}
+            self._writer.create(REPLICA_SETS, found, {"metadata": about, "spec": made})
+        elif _revision(ours) != revision:
+            self._writer.patch(REPLICA_SETS, ours, numbered)
+        if _revision(found) != revision:
+            self._writer.patch(DEPLOYMENTS, found, numbered)
         for item in sets:
             wanted = spec["replicas"] if item is ours else 0
             if item["spec"]["replicas"] != wanted:
                 self._writer.patch(REPLICA_SETS, item, {"spec": {"replicas": wanted}})
-        self._writer.status(DEPLOYMENTS, found, self._deployment_status(found, sets, ours))
+        latest = self._store.get(DEPLOYMENTS, (metadata["namespace"], metadata["name"])) or found
+        self._writer.status(DEPLOYMENTS, latest, self._deployment_status(found, sets, ours))
 
     def _deployment_status(self, found: Object, sets: list[Object], ours: Object | None) -> Object:
         def total(name: str, items: list[Object]) -> int:
@@ -171,8 +181,9 @@ class Workloads:
         }
         available = ready + _most_unavailable(found["spec"]) >= wanted
         reason = "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable"
+        said = f"Deployment {'has' if available else 'does not have'} minimum availability."
         conditions = [
-            _condition(found, "Available", reason, self._now(), holds=available),
+            _condition(found, "Available", reason, self._now(), holds=available, message=said),
             _condition(found, "Progressing", "NewReplicaSetAvailable", self._now()),
         ]
         status = {name: count for name, count in counts.items() if count}
@@ -222,25 +233,38 @@ class Workloads:
         status = dict(found.get("status") or {"startTime": self._now()})
         finished = any(c["status"] == "True" for c in status.get("conditions") or [])
         active = [pod for pod in pods if _phase(pod) not in counts]
-        if counts["Succeeded"] >= spec["completions"] and not finished:
+        # Without a number of completions, one success ends it, once the other pods have ended too.
+        completions = spec.get("completions", max(1, counts["Succeeded"] + len(active)))
+        if counts["Succeeded"] >= completions and not finished:
+            said = ("CompletionsReached", self._now())
             status |= {
                 "completionTime": self._now(),
-                "conditions": [_condition(found, "Complete", "", self._now())],
+                "conditions": [
+                    _condition(found, type_, *said, message="Reached expected number of succeeded pods")
+                    for type_ in ("SuccessCriteriaMet", "Complete")
+                ],
             }
         elif counts["Failed"] > spec["backoffLimit"] and not finished:
             status["conditions"] = [_condition(found, "Failed", "BackoffLimitExceeded", self._now())]
         elif not finished and not spec["suspend"]:
-            wanted = min(spec["parallelism"], spec["completions"] - counts["Succeeded"]) - len(active)
+            left = completions - counts["Succeeded"]
+            if "completions" not in spec:
+                left = len(active) if counts["Succeeded"] else spec["parallelism"]
+            wanted = min(spec["parallelism"], left) - len(active)
             for name in self._names(JOBS, found, max(0, wanted)):
-                self._create_pod(_labelled_job(found), name)
+                self._create_pod(found, name)
             active = [pod for pod in self._of(found, PODS) if _phase(pod) not in counts]
         known = {"active": len(active), "succeeded": counts["Succeeded"], "failed": counts["Failed"]}
-        known["ready"] = sum(map(_is_ready, active))
         kept = {name: value for name, value in status.items() if name not in known}
-        self._writer.status(JOBS, found, kept | {name: count for name, count in known.items() if count})
+        ready = {"ready": sum(map(_is_ready, active))}
+        self._writer.status(JOBS, found, kept | ready | {name: count for name, count in known.items() if count})
 
     def _now(self) -> str:
         return format_time(self._api.now())
+
+
+def _revision(found: Object) -> int:
+    return int((found["metadata"].get("annotations") or {}).get(REVISION) or 0)
 
 
 def _most_unavailable(spec: Object) -> int:
@@ -274,17 +298,12 @@ def _labelled(template: Object, name: str, value: str) -> Object:
     return {**template, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), name: value}}}
 
 
-def _labelled_job(found: Object) -> Object:
-    template = found["spec"]["template"]
-    for label in ("job-name", "batch.kubernetes.io/job-name"):
-        template = _labelled(template, label, found["metadata"]["name"])
-    return {**found, "spec": {**found["spec"], "template": template}}
-
-
-def _condition(found: Object, type_: str, reason: str, now: str, *, holds: bool = True) -> dict[str, Any]:
+def _condition(
+    found: Object, type_: str, reason: str, now: str, *, holds: bool = True, message: str = ""
+) -> dict[str, Any]:
     status = "True" if holds else "False"
     for old in (found.get("status") or {}).get("conditions") or []:
         if (old["type"], old["status"]) == (type_, status):
             return dict(old)
-    said = {"reason": reason} if reason else {}
+    said = {name: words for name, words in (("reason", reason), ("message", message)) if words}
     return {"type": type_, "status": status, **said, "lastUpdateTime": now, "lastTransitionTime": now}
