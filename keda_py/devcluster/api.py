@@ -117,9 +117,13 @@ class Api:
         return self._routes.route(path)
 
     def _notice(self, change: Change) -> None:
-        """Serve what a CRD defines, and no longer what it did."""
+        """Serve what a CRD defines, and no longer what it did; give a new namespace what it has."""
         if change.before is not None and change.after is None:
             self._ownership.forget(change.before)
+        if change.place == NAMESPACES and change.before is None and change.after is not None:
+            # What pods run as that name no other.
+            path = f"/api/v1/namespaces/{change.name[1]}/serviceaccounts"
+            self.answer(Request("POST", path, body={"metadata": {"name": "default"}}))
         if change.place != CRDS.place:
             return
         if change.before is not None:
@@ -230,7 +234,8 @@ class Api:
             return review.answered(route.kind, request.body)
         kind, body, name = route.kind, self._read(request, route, request.body), route.name
         if name:
-            rule.check_name(body, name)
+            if body["metadata"].get("name"):
+                rule.check_name(body, name)
             body = {**body, "metadata": {**body["metadata"], "name": name, "resourceVersion": ""}}
         space = self.store.get(NAMESPACES, ("", route.namespace)) if kind.namespaced else None
         if kind.namespaced and space is None:
@@ -242,17 +247,13 @@ class Api:
         elif kind.place == CRDS.place:
             made = definition.accepted(kind, made, self.now())
         named = (route.namespace, made["metadata"]["name"])
-        if self.store.get(kind.place, named) is not None:
-            raise rule.exists(kind, named[1])
+        if (taken := self.store.get(kind.place, named)) is not None:
+            raise rule.exists(kind, taken)
         if space is not None and "deletionTimestamp" in space["metadata"]:
             raise rule.terminating(kind, named[1], route.namespace)
         if not request.dry:
             self._ownership.written(None, made, self._writer(request, route), kind)
         made = made if request.dry else self.store.put(kind.place, named, made)
-        if kind.place == NAMESPACES and not request.dry:
-            # What pods run as that name no other.
-            path = f"/api/v1/namespaces/{named[1]}/serviceaccounts"
-            self.answer(Request("POST", path, body={"metadata": {"name": "default"}}))
         return self.face(kind, made)
 
     @staticmethod
@@ -298,12 +299,12 @@ class Api:
         given = self._read(request, route, body) if route.subresource != "scale" else None
         rule.check_name(body, route.name)
         rule.check_namespace(kind, body, route.namespace)
-        if route.subresource != "scale" and kind.guarded and not (body.get("metadata") or {}).get("resourceVersion"):
-            self._existing(route)
-            raise rule.version_missing(kind, route.name)
         named = (route.namespace, route.name)
         if kind.made_by_put and not route.subresource and self.store.get(kind.place, named) is None:
             return Answer(201, self._create(request, route))
+        if route.subresource != "scale" and kind.guarded and not (body.get("metadata") or {}).get("resourceVersion"):
+            self._existing(route)
+            raise rule.version_missing(kind, route.name)
         return Answer(200, self._change(request, route, lambda _: body, given))
 
     def _patch(self, request: Request, route: Route) -> Answer:

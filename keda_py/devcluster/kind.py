@@ -66,7 +66,7 @@ class Kind:
     @property
     def guarded(self) -> bool:
         """Whether whoever replaces an object must say which version of it (AllowUnconditionalUpdate)."""
-        return self.custom or self.resource.kind == "CustomResourceDefinition"
+        return self.custom or self.resource.kind in ("Lease", "CustomResourceDefinition")
 
     @property
     def made_by_put(self) -> bool:

@@ -49,9 +49,11 @@ def not_found(kind: Kind, name: str) -> Refusal:
     return _refused(404, "NotFound", kind, name, f'{kind.title} "{name}" not found')
 
 
-def exists(kind: Kind, name: str) -> Refusal:
+def exists(kind: Kind, found: Object) -> Refusal:
     """Return the refusal for a name that is taken."""
-    return _refused(409, "AlreadyExists", kind, name, f'{kind.title} "{name}" already exists')
+    name = found["metadata"]["name"]
+    going = "object is being deleted: " if "deletionTimestamp" in found["metadata"] else ""
+    return _refused(409, "AlreadyExists", kind, name, f'{going}{kind.title} "{name}" already exists')
 
 
 def conflict(kind: Kind, name: str, said: str = _MODIFIED) -> Refusal:
@@ -115,7 +117,10 @@ def version_missing(kind: Kind, name: str) -> Refusal:
 def check_name(body: Object, name: str) -> None:
     """Raise `Refusal` if a body is about another object than the path."""
     given = (body.get("metadata") or {}).get("name")
-    if given not in (None, "", name):
+    if not given:
+        said = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise bad_request(said)
+    if given != name:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 

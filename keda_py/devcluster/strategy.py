@@ -223,6 +223,17 @@ def _hpa(found: Object) -> Iterator[Cause]:
         yield from _scaling(rules, f"spec.behavior.{way}")
 
 
+def _event(found: Object) -> Iterator[Cause]:
+    own, about = found["metadata"]["namespace"], (found.get("regarding") or {}).get("namespace") or ""
+    new = bool(found.get("eventTime"))
+    # What has no namespace is told of in the default one; whatever has one, new events may tell of elsewhere.
+    if (own not in ("default", "kube-system")) if not about else (about != own and not new):
+        yield "involvedObject.namespace", f'Invalid value: "{about}": does not match event.namespace'
+    for name in ("reportingController", "reportingInstance", "action", "reason") if new else ():
+        if not found.get(name):
+            yield name, "Required value"
+
+
 _SOURCES: Final = ("ContainerResource", "External", "Object", "Pods", "Resource")
 
 
@@ -306,4 +317,6 @@ _CHECKS: Final[Mapping[str, Callable[[Object], Iterator[Cause]]]] = {
     "Job": _job,
     "Pod": lambda found: _pod(found.get("spec") or {}, "spec"),
     "HorizontalPodAutoscaler": _hpa,
+    "Event": _event,
+    "events.Event": _event,
 }

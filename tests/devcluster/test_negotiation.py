@@ -112,6 +112,9 @@ def test_bodies_about_something_else(side: Side, maps: str, widgets: str) -> Non
         assert "the namespace of the provided object does not match" in refused.message
     refused = side.ask("PUT", f"{maps}/two", body)
     assert (refused.code, refused.reason) == (400, "BadRequest")
+    refused = side.ask("PUT", f"{maps}/two", {**body, "metadata": {}})
+    assert (refused.code, refused.reason) == (400, "BadRequest")
+    assert "name must be provided" in refused.message
     refused = side.ask("DELETE", f"{maps}/one", {"kind": "ConfigMap", "apiVersion": "v1"})
     assert (refused.code, refused.reason) == (400, "BadRequest")
     refused = side.ask("POST", maps, {**body, "metadata": {"name": "one", "resourceVersion": "5"}})
