@@ -76,6 +76,12 @@ def _hpa(fields: Mapping[str, Any]) -> str:
     return f"{_object(fields, 'HPA', fields['hpa'])} {fields['event']}{why}"
 
 
+def _ended(fields: Mapping[str, Any]) -> str:
+    again = f", again in {fields['seconds']:g} s" if fields["seconds"] is not None else ""
+    said = f": {fields['said']}" if fields["said"] else ""
+    return f"Pod/{fields['pod']} ended with exit code {fields['code']}{again}{said}"
+
+
 def _told(fields: Mapping[str, Any]) -> str:
     event = str(fields["event"])
     subject = f"{_object(fields)} " if "object" in fields else ""
@@ -101,5 +107,6 @@ _SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "not created": lambda fields: f"{_object(fields)} cannot create a Job: {fields['message']}",
     "replaced": lambda fields: f"{_object(fields)} deleted {fields['jobs']} Jobs: {fields['why']}",
     "restored": lambda fields: f"{_object(fields, name=fields['target'])} -> {fields['replicas']}: {fields['why']}",
+    "ended": _ended,
     "cannot run": lambda fields: f"Pod/{fields['pod']} cannot run {fields['command']}: {fields['reason']}",
 }

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 import uvloop
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live as Screen
 
 from keda_py.app import UNUSABLE
@@ -223,17 +223,27 @@ class Session:
     # --- the view ---------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """Return what there is to show now."""
+        """Return what there is to show now, which is another thing each second at most while nothing happens."""
         live, live_jobs = self._daemon.live, self._daemon.live_jobs
-        return observe(self._cluster.api, live, live_jobs, self._journal.entries, self._now())
+        now = self._now().replace(microsecond=0)
+        return observe(self._cluster.api, live, live_jobs, self._journal.entries, now)
 
     async def _show(self) -> None:
         console = Console()
         if self._options.plain or not console.is_terminal or console.is_dumb_terminal:
             await self._print()
             return
+        drawn: tuple[Snapshot, ConsoleDimensions] | None = None
         with Screen(console=console, auto_refresh=False) as screen:
-            await self._look(lambda seen: screen.update(View(seen, self.hint), refresh=True))
+
+            def draw(seen: Snapshot) -> None:
+                nonlocal drawn
+                # Drawing costs more than all the rest while nothing happens.
+                if drawn != (seen, console.size):
+                    drawn = (seen, console.size)
+                    screen.update(View(seen, self.hint), refresh=True)
+
+            await self._look(draw)
 
     async def _print(self) -> None:
         _say(f"keda-py dev, {WARNING}; Ctrl-C ends it")

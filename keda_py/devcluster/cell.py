@@ -71,7 +71,11 @@ def _job_status(found: Object, _: datetime) -> str:
 
 
 def _completions(found: Object, _: datetime) -> str:
-    return f"{_status(found).get('succeeded', 0)}/{found['spec'].get('completions', 1)}"
+    succeeded, spec = _status(found).get("succeeded", 0), found["spec"]
+    if (wanted := spec.get("completions")) is None:
+        parallelism = spec.get("parallelism", 1)
+        wanted = f"1 of {parallelism}" if parallelism > 1 else 1
+    return f"{succeeded}/{wanted}"
 
 
 def _duration(found: Object, now: datetime) -> str:

@@ -7,12 +7,14 @@ how things are and takes one step. They write through the API, so that its rules
 import hashlib
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from keda_py.decide.status import format_time
 from keda_py.devcluster.api import MERGE, Api, Request
+from keda_py.devcluster.job import is_ready, phase, step
 from keda_py.devcluster.store import Change, Name, Object, Place
 from keda_py.runtime.queue import WorkQueue
 
@@ -25,6 +27,7 @@ JOBS: Final = ("batch", "jobs")
 PODS: Final = ("", "pods")
 NAMESPACES: Final = ("", "namespaces")
 REVISION: Final = "deployment.kubernetes.io/revision"
+JOB_CONTROLLER: Final = "kubernetes.io/job-controller"
 _PATHS: Final = {
     DEPLOYMENTS: ("apps/v1", "Deployment"),
     REPLICA_SETS: ("apps/v1", "ReplicaSet"),
@@ -71,10 +74,10 @@ class Writer:
         metadata = found["metadata"]
         self._send("PATCH", path_of(place, metadata["namespace"], metadata["name"]), patch, MERGE)
 
-    def delete(self, place: Place, found: Object) -> None:
+    def delete(self, place: Place, found: Object, **options: str) -> None:
         """Delete an object."""
         metadata = found["metadata"]
-        self._send("DELETE", path_of(place, metadata["namespace"], metadata["name"]), {})
+        self._send("DELETE", path_of(place, metadata["namespace"], metadata["name"]), options)
 
     def _send(self, method: str, path: str, body: Object, content_type: str = "application/json") -> None:
         answer = self.api.answer(Request(method, path, {}, body, content_type))
@@ -97,10 +100,10 @@ class Workloads:
         self._store = api.store
         self._writer = Writer(api)
         self._chance = chance
-        self._steps: dict[Place, Callable[[Object], None]] = {
+        self._steps: dict[Place, Callable[[Object], float | None]] = {
             DEPLOYMENTS: self._deployment,
-            REPLICA_SETS: lambda found: self._replicas(REPLICA_SETS, found),
-            STATEFUL_SETS: lambda found: self._replicas(STATEFUL_SETS, found),
+            REPLICA_SETS: partial(self._replicas, REPLICA_SETS),
+            STATEFUL_SETS: partial(self._replicas, STATEFUL_SETS),
             JOBS: self._job,
         }
         self._owned: dict[str, dict[Name, Place]] = {}
@@ -129,7 +132,7 @@ class Workloads:
         place, name = key
         found = self._store.get(place, name)
         if found is not None and "deletionTimestamp" not in found["metadata"]:
-            self._steps[place](found)
+            return self._steps[place](found)
         return None
 
     def _of(self, owner: Object, place: Place) -> list[Object]:
@@ -193,7 +196,7 @@ class Workloads:
 
     def _replicas(self, place: Place, found: Object) -> None:
         pods, wanted = self._of(found, PODS), found["spec"]["replicas"]
-        ended = [pod for pod in pods if _phase(pod) in ("Succeeded", "Failed")]
+        ended = [pod for pod in pods if phase(pod) in ("Succeeded", "Failed")]
         for pod in ended:
             # What was to run for ever and ended, is started anew.
             self._writer.delete(PODS, pod)
@@ -202,16 +205,19 @@ class Workloads:
         if place == STATEFUL_SETS:
             surplus = [pod for pod in pods if pod["metadata"]["name"] not in names]
             missing = [name for name in names if name not in {pod["metadata"]["name"] for pod in pods}]
+            if found["spec"]["podManagementPolicy"] == "OrderedReady":
+                # One after the other: each comes when those before it are ready, and the last one goes first.
+                missing, surplus = missing[:1] if all(map(is_ready, pods)) else [], surplus[-1:]
         else:
             # Pods that do not work yet go first, then the youngest.
-            order = sorted(pods, key=lambda pod: (_is_ready(pod), -int(pod["metadata"]["resourceVersion"])))
+            order = sorted(pods, key=lambda pod: (is_ready(pod), -int(pod["metadata"]["resourceVersion"])))
             surplus, missing = order[: max(0, len(pods) - wanted)], names[: max(0, wanted - len(pods))]
         for pod in surplus:
             self._writer.delete(PODS, pod)
         for name in missing:
             self._create_pod(found, name)
         pods = self._of(found, PODS)
-        ready = sum(map(_is_ready, pods))
+        ready = sum(map(is_ready, pods))
         counts = {"readyReplicas": ready, "availableReplicas": ready}
         status = {"replicas": len(pods), **{name: count for name, count in counts.items() if count}}
         self._writer.status(place, found, status | {"observedGeneration": found["metadata"]["generation"]})
@@ -227,37 +233,20 @@ class Workloads:
         metadata = {**(template.get("metadata") or {}), "name": name}
         self._writer.create(PODS, owner, {"metadata": metadata, "spec": template["spec"]})
 
-    def _job(self, found: Object) -> None:
-        spec, pods = found["spec"], self._of(found, PODS)
-        counts = {phase: sum(_phase(pod) == phase for pod in pods) for phase in ("Succeeded", "Failed")}
-        status = dict(found.get("status") or {"startTime": self._now()})
-        finished = any(c["status"] == "True" for c in status.get("conditions") or [])
-        active = [pod for pod in pods if _phase(pod) not in counts]
-        # Without a number of completions, one success ends it, once the other pods have ended too.
-        completions = spec.get("completions", max(1, counts["Succeeded"] + len(active)))
-        if counts["Succeeded"] >= completions and not finished:
-            said = ("CompletionsReached", self._now())
-            status |= {
-                "completionTime": self._now(),
-                "conditions": [
-                    _condition(found, type_, *said, message="Reached expected number of succeeded pods")
-                    for type_ in ("SuccessCriteriaMet", "Complete")
-                ],
-            }
-        elif counts["Failed"] > spec["backoffLimit"] and not finished:
-            status["conditions"] = [_condition(found, "Failed", "BackoffLimitExceeded", self._now())]
-        elif not finished and not spec["suspend"]:
-            left = completions - counts["Succeeded"]
-            if "completions" not in spec:
-                left = len(active) if counts["Succeeded"] else spec["parallelism"]
-            wanted = min(spec["parallelism"], left) - len(active)
-            for name in self._names(JOBS, found, max(0, wanted)):
-                self._create_pod(found, name)
-            active = [pod for pod in self._of(found, PODS) if _phase(pod) not in counts]
-        known = {"active": len(active), "succeeded": counts["Succeeded"], "failed": counts["Failed"]}
-        kept = {name: value for name, value in status.items() if name not in known}
-        ready = {"ready": sum(map(_is_ready, active))}
-        self._writer.status(JOBS, found, kept | ready | {name: count for name, count in known.items() if count})
+    def _job(self, found: Object) -> float | None:
+        if found["spec"].get("managedBy", JOB_CONTROLLER) != JOB_CONTROLLER:
+            return None
+        due = step(found, self._of(found, PODS), self._api.now())
+        if due.expired:
+            self._writer.delete(JOBS, found, propagationPolicy="Background")
+            return None
+        # Before the pods, which say by themselves that they are there.
+        self._writer.status(JOBS, found, due.status)
+        for pod in due.delete:
+            self._writer.delete(PODS, pod)
+        for name in self._names(JOBS, found, due.create):
+            self._create_pod(found, name)
+        return due.again
 
     def _now(self) -> str:
         return format_time(self._api.now())
@@ -282,15 +271,6 @@ def _owners(found: Object) -> list[tuple[str, Place, Name]]:
     kinds = {kind: place for place, (_, kind) in _PATHS.items()}
     references = found.get("metadata", {}).get("ownerReferences") or []
     return [(r["uid"], kinds[r["kind"]], (namespace, r["name"])) for r in references if r["kind"] in kinds]
-
-
-def _phase(pod: Object) -> str:
-    return str((pod.get("status") or {}).get("phase", "Pending"))
-
-
-def _is_ready(pod: Object) -> bool:
-    said = (pod.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in said)
 
 
 def _labelled(template: Object, name: str, value: str) -> Object:

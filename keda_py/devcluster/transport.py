@@ -1,8 +1,8 @@
 """The way from the daemon to the embedded API server within one process: the same requests, without a wire."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from typing import Any
 
 import orjson
@@ -16,8 +16,10 @@ from keda_py.kube.transport import Response
 class LocalTransport:
     """Carries requests to an `Api` in this process (`keda_py.kube.transport.Transport`)."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, within: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """`within`: a context in which each request is carried out, for who wants to know whose it is."""
         self._api = api
+        self._within = within
 
     async def request(
         self,
@@ -33,7 +35,8 @@ class LocalTransport:
         # As with any server, others get their turn while the answer is under way.
         await asyncio.sleep(0)
         decoded = orjson.loads(body) if body else None
-        answer = self._api.answer(Request(method, path, params, decoded, content_type))
+        with self._within():
+            answer = self._api.answer(Request(method, path, params, decoded, content_type))
         return Response(answer.status, orjson.dumps(answer.body))
 
     @asynccontextmanager

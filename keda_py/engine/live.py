@@ -136,7 +136,7 @@ class Live:
         self.failed_before = self.failures
         for trigger in self.triggers:
             trigger.close()
-        self.triggers, self.described = [], []
+        self.triggers, self.described, self.composite = [], [], None
 
 
 class Builder:
@@ -183,6 +183,8 @@ class Builder:
                 live.failed_before += trigger.errors
                 trigger.close()
         live.seen_before = live.seen_active()
+        # What it said, it said of others.
+        live.composite = None
         live.untold = [trigger for trigger in live.untold if trigger in triggers] + fresh
         live.triggers, live.described = triggers, wanted
         working = list(live.working())

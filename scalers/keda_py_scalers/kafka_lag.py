@@ -79,7 +79,8 @@ def _bounded(lag: int, partitions: int, lagging: int, rules: Rules) -> int:
     if rules.even:
         lag = rules.threshold * _even_share(lag, partitions, rules.threshold)
     most = lagging if rules.limit_to_lagging else partitions
-    return most * rules.threshold if lag // rules.threshold > most else lag
+    # KEDA divides in whole numbers here, and lets one more come while the last part of its threshold is not full.
+    return min(lag, most * rules.threshold)
 
 
 def _even_share(lag: int, partitions: int, threshold: int) -> int:

@@ -1,7 +1,9 @@
 """A developer's story: a worker that is a real process starts and stops as a number behind HTTP changes."""
 
+import json
 import shlex
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tests.e2e.source import Source, sourced
 
 from .command import KEDA_PY, dev
 from .manifests import WORKER, deployment, scaled_object, write
+from .test_kubectl import Shell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -56,6 +59,19 @@ def test_a_signal_ends_the_processes_too(tmp_path: Path, source_file: tuple[Sour
         assert running.said().rstrip().endswith("stopped; nothing is left behind")
 
 
+def test_killed_it_leaves_no_processes_of_pods(tmp_path: Path, source_file: tuple[Source, str]) -> None:
+    source, manifest = source_file
+    source.values["orders"] = 9
+    with dev(tmp_path, "--run-processes", "--hpa-sync=1s", "--data", str(tmp_path / "data"), manifest) as running:
+        running.wait_until(lambda: len(running.workers()) == 2, "2 workers")
+        running.process.kill()
+        running.process.wait(60)
+        until = time.monotonic() + 30
+        while running.left():
+            assert time.monotonic() < until, running.left()
+            time.sleep(0.05)
+
+
 def test_it_ends_when_nobody_reads_it_any_more(tmp_path: Path, source_file: tuple[Source, str]) -> None:
     source, manifest = source_file
     source.values["orders"] = 1
@@ -69,6 +85,22 @@ def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
     manifest = write(tmp_path / "a.yaml", deployment("lost", replicas=1, command=["/no/such/program"]))
     with dev(tmp_path, "--run-processes", manifest) as running:
         running.wait_for("cannot run /no/such/program: No such file or directory")
+
+
+def test_a_command_that_ends_is_started_again_and_that_is_told(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo the shop is closed >&2; exit 3"]
+    manifest = write(tmp_path / "a.yaml", deployment("keen", replicas=1, command=command))
+    with dev(tmp_path, "--run-processes", manifest) as running:
+        for seconds in (1, 2, 4):
+            running.wait_for(f"ended with exit code 3, again in {seconds} s: the shop is closed")
+        kubectl = Shell(running)
+        (pod,) = json.loads(kubectl("get", "pods", "-o", "json"))["items"]
+        (container,) = pod["status"]["containerStatuses"]
+        assert container["restartCount"] >= 2
+        assert container["lastState"]["terminated"]["exitCode"] == 3
+        # It waits for four seconds, so there is time to look.
+        assert "CrashLoopBackOff" in kubectl("get", "pods")
+        assert kubectl("logs", pod["metadata"]["name"]).count("the shop is closed") >= 3
 
 
 def test_jobs_are_made_and_what_is_told_of_it(tmp_path: Path) -> None:

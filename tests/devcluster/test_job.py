@@ -86,3 +86,141 @@ def test_its_pods_stay_unless_told_otherwise(side: Side, jobs: str) -> None:
     (pod,) = pods_of(side, jobs, "one")
     side.until(lambda: not pods_of(side, jobs, "one")[0]["metadata"].get("ownerReferences"), "nobody owns its pod")
     assert pod["metadata"]["name"] == pods_of(side, jobs, "one")[0]["metadata"]["name"]
+
+
+# --- what its controller does, by its status --------------------------------------------------------------------------
+
+TIMES = ("startTime", "completionTime")
+
+
+def told(found: Object) -> Object:
+    """Return the status of a Job without its times, and its conditions as type, status and reason."""
+    status = {name: value for name, value in found["status"].items() if name not in TIMES}
+    conditions = [(c["type"], c["status"], c.get("reason", "")) for c in status.pop("conditions", [])]
+    return status | {"conditions": conditions}
+
+
+def ended(side: Side, path: str) -> Object:
+    found = side.until(lambda: (one := side.get(path)) and trim_job(one)["status"]["conditions"] and one)
+    return dict(found)
+
+
+def fail(side: Side, jobs: str, name: str) -> None:
+    """Let the pod of a Job that runs fail."""
+    running = side.until(
+        lambda: [pod for pod in pods_of(side, jobs, name) if pod["status"].get("phase") == "Running"], "a pod runs", 30
+    )
+    path = jobs.replace("/apis/batch/v1/", "/api/v1/").removesuffix("jobs") + "pods"
+    side.patch(f"{path}/{running[0]['metadata']['name']}/status", {"status": {"phase": "Failed"}})
+
+
+def lasting(name: str, **spec: Any) -> Object:
+    """Return a Job that works for as long as anybody looks."""
+    made = job(name)
+    made["spec"]["template"]["spec"]["containers"][0]["command"] = ["sleep", "3600"]
+    made["spec"] |= spec
+    return made
+
+
+def test_how_it_tells_that_it_is_complete(side: Side, jobs: str) -> None:
+    made = side.make(jobs, job("one"))
+    assert {name: made["spec"][name] for name in ("parallelism", "completions", "backoffLimit", "suspend")} == {
+        "parallelism": 1,
+        "completions": 1,
+        "backoffLimit": 6,
+        "suspend": False,
+    }
+    found = ended(side, f"{jobs}/one")
+    assert "completionTime" in found["status"]
+    assert told(found) == {
+        "succeeded": 1,
+        "ready": 0,
+        "terminating": 0,
+        "uncountedTerminatedPods": {},
+        "conditions": [
+            ("SuccessCriteriaMet", "True", "CompletionsReached"),
+            ("Complete", "True", "CompletionsReached"),
+        ],
+    }
+
+
+def test_a_pod_that_failed_is_followed_by_another_a_while_later(side: Side, jobs: str) -> None:
+    side.make(jobs, lasting("one", backoffLimit=1))
+    fail(side, jobs, "one")
+    side.until(lambda: side.get(f"{jobs}/one")["status"].get("failed") == 1, "it is counted")
+    fail(side, jobs, "one")
+    found = ended(side, f"{jobs}/one")
+    first, second = sorted(pod["metadata"]["creationTimestamp"] for pod in pods_of(side, jobs, "one"))
+    assert datetime.fromisoformat(second) - datetime.fromisoformat(first) >= timedelta(seconds=10)
+    assert "completionTime" not in found["status"]
+    assert told(found) == {
+        "failed": 2,
+        "ready": 0,
+        "terminating": 0,
+        "uncountedTerminatedPods": {},
+        "conditions": [
+            ("FailureTarget", "True", "BackoffLimitExceeded"),
+            ("Failed", "True", "BackoffLimitExceeded"),
+        ],
+    }
+
+
+def test_it_has_a_deadline(side: Side, jobs: str) -> None:
+    side.make(jobs, lasting("one", activeDeadlineSeconds=2))
+    found = ended(side, f"{jobs}/one")
+    assert told(found)["conditions"] == [
+        ("FailureTarget", "True", "DeadlineExceeded"),
+        ("Failed", "True", "DeadlineExceeded"),
+    ]
+    assert found["status"]["failed"] == 1
+    side.until(lambda: pods_of(side, jobs, "one") == [], "its pod is gone")
+
+
+def test_it_goes_by_itself_when_it_is_to(side: Side, jobs: str) -> None:
+    kept, gone = job("kept"), job("gone")
+    gone["spec"]["ttlSecondsAfterFinished"] = 1
+    side.make(jobs, kept)
+    side.make(jobs, gone)
+    side.until(lambda: side.ask("GET", f"{jobs}/gone").code == 404, "it is gone")
+    side.until(lambda: pods_of(side, jobs, "gone") == [], "its pod is gone")
+    assert told(ended(side, f"{jobs}/kept"))["succeeded"] == 1
+
+
+def test_it_is_suspended_and_goes_on(side: Side, jobs: str) -> None:
+    side.make(jobs, lasting("one", suspend=True))
+    side.until(lambda: side.get(f"{jobs}/one").get("status", {}).get("conditions"), "it says so")
+    found = side.get(f"{jobs}/one")
+    assert told(found)["conditions"] == [("Suspended", "True", "JobSuspended")]
+    assert "startTime" not in found["status"]
+    assert pods_of(side, jobs, "one") == []
+    side.patch(f"{jobs}/one", {"spec": {"suspend": False}})
+    side.until(lambda: side.get(f"{jobs}/one")["status"].get("ready") == 1, "it is at work")
+    found = side.get(f"{jobs}/one")
+    assert told(found)["conditions"] == [("Suspended", "False", "JobResumed")]
+    assert found["status"]["active"] == 1
+    side.patch(f"{jobs}/one", {"spec": {"suspend": True}})
+    side.until(lambda: pods_of(side, jobs, "one") == [], "its pod is gone")
+    side.until(lambda: "active" not in side.get(f"{jobs}/one")["status"], "none is at work")
+
+
+def test_pods_that_share_the_work(side: Side, jobs: str) -> None:
+    made = job("one")
+    made["spec"]["parallelism"] = 2
+    assert "completions" not in side.make(jobs, made)["spec"]
+    found = ended(side, f"{jobs}/one")
+    assert (found["status"]["succeeded"], len(pods_of(side, jobs, "one"))) == (2, 2)
+
+
+def test_several_at_a_time_until_all_are_done(side: Side, jobs: str) -> None:
+    made = job("one")
+    made["spec"] |= {"parallelism": 2, "completions": 3}
+    side.make(jobs, made)
+    assert ended(side, f"{jobs}/one")["status"]["succeeded"] == 3
+
+
+def test_what_another_controller_manages_is_left_alone(side: Side, jobs: str) -> None:
+    side.make(jobs, lasting("one", managedBy="example.com/other"))
+    side.make(jobs, job("two"))
+    ended(side, f"{jobs}/two")
+    assert pods_of(side, jobs, "one") == []
+    assert side.get(f"{jobs}/one").get("status", {}) == {}

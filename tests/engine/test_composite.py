@@ -130,6 +130,32 @@ async def test_it_takes_more_than_the_activation_target(values: dict[str, float 
         assert made.replicas("app") > 0
 
 
+@pytest.mark.parametrize("pauses", [False, True])
+async def test_what_was_made_of_other_triggers_says_nothing(
+    values: dict[str, float | Exception], *, pauses: bool
+) -> None:
+    values["c"] = 5.0
+    async with after(60, "a + b") as made:
+        assert made.replicas("app") == 0
+        if pauses:
+            annotate(made, paused="true")
+            await asyncio.sleep(60)
+        NumberScaler.seconds = {"c": 2.0}
+        made.scale("app", trigger("a"), {**trigger("c"), "name": "b"})
+        made.put("apis/apps/v1", "deployments", "app", spec={"replicas": 4})
+        if pauses:
+            annotate(made, paused=None)
+        await asyncio.sleep(1)
+        assert made.replicas("app") == 4, "nobody knows yet what c says"
+        await asyncio.sleep(600)
+        assert made.replicas("app") == 3, "5 of which each replica is to have 2"
+
+
+def annotate(made: Embedded, **annotations: str | None) -> None:
+    found = {f"autoscaling.keda.sh/{name}": value for name, value in annotations.items()}
+    made.put("apis/keda.sh/v1alpha1", "scaledobjects", "app", metadata={"annotations": found})
+
+
 @pytest.mark.parametrize("formula", ["a + b", "a"])
 async def test_a_trigger_that_fails_holds_replicas(values: dict[str, float | Exception], formula: str) -> None:
     values |= {"a": 4.0, "b": 4.0}

@@ -203,8 +203,7 @@ async def race(world: World, chance: random.Random) -> None:
 async def mend_network(world: World, chance: random.Random) -> None:
     world.tell("the network is mended")
     for network in world.network.values():
-        network.refused = network.lost = network.throttled = network.slow = network.lag = 0.0
-        network.partitioned = False
+        network.mend()
 
 
 async def cut_watches(world: World, chance: random.Random) -> None:

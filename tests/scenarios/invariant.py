@@ -29,8 +29,9 @@ from .world import (
     who,
 )
 
-FRESH_SECONDS: Final = 12.0
-"""So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting."""
+FRESH_SECONDS: Final = 17.0
+"""So old may be what the HPA acts on: a reading of five seconds, a slow source, and its own waiting, for ten seconds
+where the source of its other metric hangs."""
 BURST_SECONDS: Final = 10.0
 ROUNDING: Final = timedelta(seconds=1)
 """Times in a status have whole seconds."""
@@ -101,7 +102,7 @@ def _target_written(world: World, change: Change, writer: int) -> None:
         for spec in knowledge.specs(world, change.name[1], writer)
     ]
     if None not in objections:
-        latest = knowledge.told(world, writer, found, found["spec"], at=world.time)
+        latest = knowledge.told(world, writer, found, found["spec"], at=world.moment)
         raise Violation(
             f"{objections[0] if objections else 'bounds: no object'}: {change.name[1]}, {before} -> {after} by "
             f"{who(writer)} at {world.now()}: {found['spec']}, heard {latest}"
@@ -153,7 +154,7 @@ def _answered(world: World, name: str, queue: str) -> bool:
 
 def _replaced(world: World, name: str, spec: dict[str, Any], queue: str) -> bool:
     """Whether something may have stood in for a queue when the HPA asked."""
-    return any(stood_in(world, name, spec, queue, at=world.time - ago) for ago in (0.0, FRESH_SECONDS))
+    return any(stood_in(world, name, spec, queue, at=world.moment - ago) for ago in (0.0, FRESH_SECONDS))
 
 
 def _objection(

@@ -38,7 +38,7 @@ def _job_made(world: World, change: Change, writer: int) -> None:
         for spec in specs:
             if unfinished <= spec["minReplicaCount"] or _asked_for(world, found, spec, writer=writer, at=at):
                 return
-    heard = knowledge.told(world, writer, found, specs[-1], at=world.time)
+    heard = knowledge.told(world, writer, found, specs[-1], at=world.moment)
     raise Violation(f"unknown is never zero: a Job of {name} is made by {who(writer)}, who heard {heard}: {specs[-1]}")
 
 

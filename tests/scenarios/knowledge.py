@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from .source import Heard
-from .world import World
+from .world import INSTANT, World
 
 IN_FLIGHT_SECONDS: Final = 20.0
 """So long a pass may still act on what was just replaced: its own waiting, and the watch's."""
-_JUST_BEFORE: Final = 1e-6
+_JUST_BEFORE: Final = INSTANT / 2
 
 
 def moments(world: World, name: str, writer: int, *, seconds: float = IN_FLIGHT_SECONDS) -> list[float]:
@@ -16,7 +16,7 @@ def moments(world: World, name: str, writer: int, *, seconds: float = IN_FLIGHT_
         h.told for (number, owner, _), all_ in world.heard.items() if (number, owner) == (writer, name) for h in all_
     }
     lately = (moment for moment in told_at if world.time - moment < seconds)
-    return [world.time, *(moment - _JUST_BEFORE for moment in sorted(lately, reverse=True))]
+    return [world.moment, *(moment - _JUST_BEFORE for moment in sorted(lately, reverse=True))]
 
 
 def specs(world: World, name: str, writer: int, *, seconds: float = IN_FLIGHT_SECONDS) -> list[dict[str, Any]]:

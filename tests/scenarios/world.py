@@ -5,7 +5,7 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,12 +13,13 @@ from keda_py.decide.pause import Asked, paused
 from keda_py.devcluster.api import MERGE, Answer, Request
 from keda_py.devcluster.autoscaler import MetricError
 from keda_py.devcluster.cluster import DevCluster
+from keda_py.devcluster.fault import Faults
 from keda_py.devcluster.store import Change
 from keda_py.engine.metrics import MetricUnavailableError, MetricUnknownError, read_metric
 from keda_py.runtime.clock import loop_clock
 from keda_py.serve.external_metrics import owner_of
 
-from .process import Network, Process
+from .process import Process
 from .source import Asker, Heard, Truth, name_of, scaler
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ JOBS: Final = ("batch", "jobs")
 PODS: Final = ("", "pods")
 DEPLOYMENTS: Final = ("apps", "deployments")
 HPAS: Final = ("autoscaling", "horizontalpodautoscalers")
+INSTANT: Final = 1e-9
+"""What is told at one time is told in an order: so many seconds lie between one and the next."""
 PERSON: Final = -1
 CONTROLLER: Final = 0
 _USUAL: Final = (200, 201, 404, 409)
@@ -60,7 +63,7 @@ class World:
     def __init__(self, seed: int, *, batched: bool = False, elects: bool = False) -> None:
         self.chance = random.Random(seed)
         self.truth = Truth()
-        self.network: dict[int, Network] = {}
+        self.network: dict[int, Faults] = {}
         self.processes: dict[int, Process] = {}
         self.skew = timedelta(0)
         self.elects = elects
@@ -83,6 +86,7 @@ class World:
         self.questions = 0
         self.writes = 0
         self.wrote_at = 0.0
+        self._told = 0.0
         self.lasted = 0.0
         self._clock = loop_clock(START)
         self._writer = CONTROLLER
@@ -106,6 +110,11 @@ class World:
     def time(self) -> float:
         """Return the seconds since the beginning, which nobody sets."""
         return asyncio.get_running_loop().time()
+
+    @property
+    def moment(self) -> float:
+        """Return a time after all that has been told."""
+        return max(self.time, self._told)
 
     def tell(self, what: str) -> None:
         """Add a line to the story, for whoever reads a failure."""
@@ -160,7 +169,7 @@ class World:
         """Start a daemon."""
         self._last += 1
         number = self._last
-        self.network[number] = Network()
+        self.network[number] = Faults()
         chance = random.Random(self.chance.getrandbits(32))
 
         made = scaler(Asker(self.truth, lambda heard: self._hear(number, heard)), batched=self.batched)
@@ -221,7 +230,8 @@ class World:
 
     def _hear(self, number: int, heard: Heard) -> None:
         self.questions += 1
-        self.heard[number, heard.owner, heard.name].append(heard)
+        self._told = max(heard.told, self._told + INSTANT)
+        self.heard[number, heard.owner, heard.name].append(replace(heard, told=self._told))
         process, found = self.processes.get(number), self.scaled_object(heard.owner)
         if found is None or not heard.active or process is None or not process.alive:
             return
