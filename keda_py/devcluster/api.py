@@ -333,12 +333,12 @@ class Api:
 
     def _apply(self, request: Request, route: Route) -> Answer:
         kind, place, name = route.kind, route.kind.place, (route.namespace, route.name)
-        content.check_applied(kind, request.body)
-        given = apply.keyed(request.body, kind.shape)
-        applier = ownership.applier(request.params, route.subresource)
         before = self.store.get(place, name)
         if before is None and route.subresource:
             raise not_found(kind, route.name)
+        content.check_applied(kind, request.body)
+        given = apply.keyed(request.body, kind.shape)
+        applier = ownership.applier(request.params, route.subresource)
         if before is None:
             apply.check_uid(kind, given, route.name)
             answer = Answer(201, self._create(request, route))
@@ -364,6 +364,7 @@ class Api:
         found = self._existing(route)
         options = deletion.options(request.body, request.params)
         options.check(route.kind, found)
+        self._warnings = deletion.warnings(route.kind, options)
         going = deletion.marked(route.kind, found, options, self.now())
         if options.dry:
             return deletion.told(route.kind, found) if going is None else going

@@ -46,6 +46,14 @@ def options(body: Any, params: Mapping[str, str]) -> Options:
     return Options(policy, given.get("preconditions") or {}, bool(given.get("dryRun") or params.get("dryRun")))
 
 
+def warnings(kind: Kind, wanted: Options) -> list[str]:
+    """Return what whoever deletes is to be warned of."""
+    if kind.place != _JOBS or wanted.policy:
+        return []
+    how = "set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
+    return [f"child pods are preserved by default when jobs are deleted; {how}"]
+
+
 def marked(kind: Kind, found: Object, wanted: Options, now: datetime) -> Object | None:
     """Return an object that is to go but stays for now, the same if it is going already; None if it can go at once."""
     metadata = found["metadata"]

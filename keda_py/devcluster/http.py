@@ -19,6 +19,8 @@ Proxied = Callable[[Request], Awaitable[Answer | None]]
 
 LARGEST_BODY: Final = 8 * 2**20
 _AS_JSON: Final = Form()
+_NOBODY: Final = "unknown"
+"""Who writes without saying who."""
 _OPENAPI_V2: Final = b"\x0a\x032.0\x12\x0d\x0a\x07keda-py\x12\x02v1"
 """An openapi.v2.Document as protobuf has it: of that version, with a title, and without any schema."""
 
@@ -68,7 +70,7 @@ async def _read(request: web.Request) -> tuple[Request, Form]:
         negotiation.body(content_type, data),
         content_type,
         shown_as=form.shown_as,
-        writer=request.query.get("fieldManager") or request.headers.get("User-Agent", "").partition("/")[0],
+        writer=request.query.get("fieldManager") or request.headers.get("User-Agent", "").partition("/")[0] or _NOBODY,
     )
     return asked, form
 

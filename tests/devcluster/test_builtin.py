@@ -244,6 +244,8 @@ def test_the_labels_of_a_job_and_of_a_namespace(side: Side, space: str) -> None:
     labels |= {"job-name": "one", "batch.kubernetes.io/job-name": "one"}
     assert made["metadata"]["labels"] == made["spec"]["template"]["metadata"]["labels"] == labels
     assert made["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    (warned,) = side.ask("DELETE", at(version, space, plural, "one")).warnings
+    assert "child pods are preserved by default when jobs are deleted" in warned
     found = side.get(f"/api/v1/namespaces/{space}")
     assert found["metadata"]["labels"] == {"kubernetes.io/metadata.name": space}
     side.until(lambda: side.ask("GET", at("v1", space, "serviceaccounts", "default")).code == 200, "who pods run as")
