@@ -216,9 +216,9 @@ class Daemon:
             queue=self._job_queue,
             now=self._now,
             owns=lambda _: self.acts,
-            blind=lambda: next((why for r in self._job_reflectors if (why := r.blind)), None),
+            blind=lambda key: next(filter(None, (r.blind_in(key[0]) for r in self._job_reflectors)), None),
         )
-        return Controller(self._job_queue, store.keys, jobs.reconcile, self._settings.reconciles, jobs.begin)
+        return Controller(self._job_queue, store.keys, jobs.reconcile, self._settings.job_reconciles, jobs.begin)
 
     def _reporter(self, resource: Resource, wording: report.Wording) -> Reporter:
         store = self._stores[resource]

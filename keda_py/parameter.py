@@ -328,9 +328,9 @@ def _duration(text: str) -> timedelta:
     try:
         value = parse_go_duration(text)
     except DurationError:
-        if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not -_INT64 <= int(text) < _INT64:
+        if not re.fullmatch(r"[+-]?0*[0-9]{1,19}", text) or not -_INT64 <= int(text) < _INT64:
             raise ValueError("expected a duration such as 30s or 5m, or a whole number of milliseconds") from None
-        if int(text) * 1_000_000 >= _INT64:
+        if abs(int(text)) * 1_000_000 >= _INT64:
             raise ValueError("the duration is too long") from None
         value = timedelta(milliseconds=int(text))
     if value < timedelta(0):

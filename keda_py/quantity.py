@@ -16,6 +16,10 @@ _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T"
 _SUFFIX_OF: Final = {power: suffix for suffix, power in _DECIMAL.items()}
 _TEXT: Final = re.compile(r"([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+|)")
 _NANO: Final = Fraction(1, 10**9)
+_SMALLEST: Final = -9
+_DIGITS: Final = 18
+"""How many digits Kubernetes keeps as a 64-bit number; so many it takes for a number with a binary suffix:"""
+_DIGITS_BINARY: Final = 15
 _MAX_EXPONENT: Final = 2**31
 _MAX_TEXT: Final = 500
 _LARGEST_BINARY: Final = 2**63 - 1
@@ -37,7 +41,8 @@ class Quantity:
         return self.text
 
     def __float__(self) -> float:
-        return float(self.value)
+        """The number as Kubernetes hands it on, which is not always the nearest: 0.3 is 3 * 0.1 (`_approximate`)."""
+        return _approximate(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Quantity) and self.value == other.value
@@ -76,18 +81,51 @@ def parse(text: str) -> Quantity:
     return Quantity(-value if sign == "-" else value, text)
 
 
+def _approximate(quantity: Quantity) -> float:
+    """Return a quantity's digits times its power of ten, each a float (AsApproximateFloat64).
+
+    KEDA reckons with nothing else, and whether a quotient of two is a hair above a whole number makes one Job more.
+    """
+    found = _TEXT.fullmatch(quantity.text)
+    if found is None or not quantity.value:
+        return 0.0
+    whole, _, decimals = found[2].partition(".")
+    digits = (whole.lstrip("0") or "0") + decimals
+    power = 0 if found[3] in _BINARY else _power(found[3]) - len(decimals)
+    if found[3] in _BINARY:
+        fits = len(digits) + 3 * _BINARY[found[3]] < _DIGITS_BINARY and not decimals
+        number = int(quantity.value)
+    else:
+        fits = len(digits) <= _DIGITS and power >= _SMALLEST
+        number = -int(digits) if found[1] == "-" else int(digits)
+    if not fits:
+        # What does not fit is kept in billionths.
+        number, power = int(quantity.value / _NANO), _SMALLEST
+    try:
+        return float(number) * _power_of_ten(power)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _power_of_ten(exponent: int) -> float:
+    return float(f"1e{exponent}") if exponent else 1.0
+
+
 def _scale(suffix: str, digits: str) -> Fraction:
     if suffix in _BINARY:
         return Fraction(1024 ** _BINARY[suffix])
-    if suffix in _DECIMAL:
-        return Fraction(10) ** _DECIMAL[suffix]
-    exponent = int(suffix[1:])
+    exponent = _power(suffix)
     if not -_MAX_EXPONENT <= exponent < _MAX_EXPONENT:
         raise QuantityError("the exponent of the quantity is out of range")
     # Whatever lies beyond what any number here can mean is not computed digit by digit.
     if not any(digit in "123456789" for digit in digits):
         return Fraction(0)
     return Fraction(10) ** max(-600, min(600, exponent))
+
+
+def _power(suffix: str) -> int:
+    """Return the power of ten that a decimal suffix or an exponent stands for."""
+    return _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])
 
 
 def _round_up(value: Fraction) -> int:
@@ -134,6 +172,16 @@ def from_float(value: float) -> Quantity:
         return Quantity(Fraction(0), "0")
     exact = Fraction(f"{value:.3f}")
     return Quantity(exact, _decimal(exact, exponent=False))
+
+
+def handed_on(value: float) -> float:
+    """Return the number that KEDA reckons with when a scaler has found `value`: to three decimals, and not negative.
+
+    Its scalers hand on a quantity (GenerateMetricInMili), and formulas and ScaledJobs take it from there.
+    """
+    if not math.isfinite(value) or value <= 0:
+        return 0.0
+    return float(parse(f"{value:.3f}"))
 
 
 def format_metric(value: float) -> str:

@@ -82,6 +82,8 @@ class Settings:
     bound_token_life: timedelta = timedelta(hours=1)
     """Of the tokens that are made for ServiceAccounts."""
     reconciles: int = 20
+    """How many ScaledObjects are worked on at a time, and `job_reconciles` how many ScaledJobs."""
+    job_reconciles: int = 20
     leadership: Leadership = field(default_factory=Leadership)
     certificates: Certificates = field(default_factory=Certificates)
     external_metrics: Address | None = Address("", 6443)

@@ -2,6 +2,10 @@
 # Makes a venv with what `keda-py dev` needs, in seconds: with uv, which is had from pip where it is missing.
 set -eu
 venv=$1 python=$2
+echo "making $venv, once" >&2
+# Else the first package that wants more is what is told.
+"$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" ||
+  { echo "$("$python" -V 2>&1) is too old, 3.11 is needed: make run PYTHON=python3.11" >&2; exit 1; }
 "$python" -m venv --without-pip "$venv"
 if ! uv=$(command -v uv); then
   # The pip that is there will do; a venv's own takes longer to make than all the rest.

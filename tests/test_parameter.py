@@ -105,6 +105,15 @@ KNOWN_DIFFERENCES: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
 }
 
 
+@pytest.mark.parametrize("text", ["-5", "-9223372036854775808", "9223372036855"])
+def test_milliseconds_that_are_no_duration(text: str) -> None:
+    assert outcome("duration", {"metadata": {"v": text}}) == (False, None)
+
+
+def test_milliseconds_may_begin_with_zeros() -> None:
+    assert outcome("duration", {"metadata": {"v": "+" + "0" * 30 + "1500"}}) == (True, {"seconds": 1.5})
+
+
 class Several(Metadata):
     """A model with several ways to be wrong."""
 

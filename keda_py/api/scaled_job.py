@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from keda_py.api.meta import Model, ObjectMeta, StatusCondition
 from keda_py.api.trigger import Count, Integer, Positive, ScaleTrigger, TriggerActivity
@@ -15,13 +15,26 @@ _JOB_SPEC = {
     "properties": {"template": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
     "x-kubernetes-preserve-unknown-fields": True,
 }
+_OBJECTS = (("template",), ("template", "spec"), ("template", "metadata"), ("template", "metadata", "labels"))
+"""What is written to when a Job is made of it, and so has to be there to be written to; the rest nobody looks at."""
+
+
+def _writable(target: dict[str, Any]) -> dict[str, Any]:
+    for path in _OBJECTS:
+        found: Any = target
+        for name in path:
+            found = found.get(name) or {}
+            if not isinstance(found, dict):
+                # The path is this validator's to tell: the field is one to pydantic.
+                raise ValueError(f"{'.'.join(path)} has to be an object")  # noqa: TRY004
+    return target
 
 
 class Rollout(Model):
     """What an edit does to running Jobs."""
 
-    strategy: Literal["gradual", "immediate"] | None = None
-    """gradual lets them finish."""
+    strategy: Literal["gradual", "immediate", "default"] | None = None
+    """gradual lets them finish; default is immediate, as KEDA's documentation calls it."""
     propagation_policy: Literal["foreground", "background"] | None = None
     """How deleted Jobs take their pods along, background unless set."""
 
@@ -44,7 +57,7 @@ class ScalingStrategy(Model):
 class ScaledJobSpec(Model):
     """What a ScaledJob asks for."""
 
-    job_target_ref: Annotated[dict[str, Any], WithJsonSchema(_JOB_SPEC)]
+    job_target_ref: Annotated[dict[str, Any], AfterValidator(_writable), WithJsonSchema(_JOB_SPEC)]
     polling_interval_seconds: Positive | None = Field(None, alias="pollingInterval")
     """How often to ask the sources, in seconds; 30 unless set."""
     successful_jobs_history_limit: Count | None = None

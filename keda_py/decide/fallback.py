@@ -29,7 +29,8 @@ from keda_py.scaler import Target
 
 _FAILING: Final = "Failing"
 _HAPPY: Final = "Happy"
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_MOST: Final = 2**63 - 1
+_WHOLE: Final = re.compile(r"[+-]?0*[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def policy(fallback: Fallback | None, modifiers: ScalingModifiers | None = None)
         return None
     composite = None
     if modifiers is not None:
-        if not _WHOLE.fullmatch(modifiers.target) or int(modifiers.target) <= 0:
+        if not _WHOLE.fullmatch(modifiers.target) or not 0 < int(modifiers.target) <= _MOST:
             return None
         composite = Target(modifiers.metric_type or "AverageValue", modifiers.target)
     return Policy(fallback.failure_threshold, fallback.replicas, fallback.behavior, composite)
@@ -114,7 +115,8 @@ def value(wanted: Policy, target: Target, *, current: int | None, ready: int | N
         if not ready:
             return None
         replicas /= ready
-    return int(float(parse(compared.amount)) * 1000 * replicas) / 1000
+    thousandths = float(parse(compared.amount)) * 1000 * replicas
+    return int(thousandths) / 1000 if abs(thousandths) <= _MOST else None
 
 
 def needs_current(wanted: Policy) -> bool:

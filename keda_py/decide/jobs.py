@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from keda_py.decide.number import go_float, int64, wrapped
+from keda_py.decide.number import added, go_float, int64, wrapped
 
 # --- what waits -------------------------------------------------------------------------------------------------------
 
@@ -28,10 +28,9 @@ class Bounds:
     @classmethod
     def of(cls, minimum: int | None, maximum: int | None) -> "Bounds":
         """Return the bounds of a spec's minReplicaCount and maxReplicaCount."""
-        if maximum is None:
-            return cls(minimum or 0, 100)
-        least = min(minimum or 0, maximum)
-        return cls(least, maximum if (minimum or 0) > maximum else maximum - least)
+        if maximum is None or minimum is None:
+            return cls(minimum or 0, 100 if maximum is None else maximum)
+        return cls(maximum, maximum) if minimum > maximum else cls(minimum, maximum - minimum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ def measure(values: Measured, targets: Measured, *, active: bool, extra: int) ->
     All values of the first target's metric together are the length of the queue, and the target is the mean of all
     (CalculateQueueLengthAndMaxValue).
     """
-    length = sum(value for name, value in values if name == targets[0][0]) if targets else 0.0
-    target = sum(value for _, value in targets) / len(targets) if targets else 0.0
+    length = added(value for name, value in values if name == targets[0][0]) if targets else 0.0
+    target = added(value for _, value in targets) / len(targets) if targets else 0.0
     return Backlog(length, min(length / target, float(extra)) if target else 0.0, active)
 
 
@@ -87,7 +86,7 @@ def together(seen: Iterable[Backlog], calculation: str, bounds: Bounds, *, some_
 
 
 def _added(active: Sequence[Backlog]) -> Backlog:
-    return Backlog(sum(b.length for b in active), sum(b.jobs for b in active), bool(active))
+    return Backlog(added(b.length for b in active), added(b.jobs for b in active), bool(active))
 
 
 def _least(active: Sequence[Backlog]) -> Backlog:
@@ -114,8 +113,8 @@ class Pod:
 class Job:
     """A Job of a ScaledJob. `finished` is Complete, Failed or "", and `finished_at` when that came to be.
 
-    `version` tells of which jobTargetRef it was made; None for a Job that does not say. `going`: being deleted; such a
-    one still counts, as its pods may run.
+    `version` tells of which jobTargetRef it was made, None for a Job that does not say, and `generation` of which
+    generation of the ScaledJob. `going`: being deleted; such a one still counts, as its pods may run.
     """
 
     name: str
@@ -124,6 +123,8 @@ class Job:
     version: str | None = None
     going: bool = False
     pods: tuple[Pod, ...] = ()
+    generation: str = ""
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +214,12 @@ def _finished_at(job: Job) -> tuple[float, str]:
     return (job.finished_at.timestamp() if job.finished_at is not None else 0.0, job.name)
 
 
-def outdated(jobs: Iterable[Job], version: str) -> list[Job]:
+def outdated(jobs: Iterable[Job], version: str, generation: str) -> list[Job]:
     """Return the Jobs that were made of another jobTargetRef than the present one.
 
-    A Job that does not say of which, as KEDA makes them, is left alone: it may be at work on what it was made for.
+    A Job that does not say of which, as KEDA makes them, is left alone: it may be at work on what it was made for. So
+    is one of the present generation, whatever it says: since then nobody has edited anything, though another CRD may
+    have the API server show it otherwise, by its defaults.
     """
-    return [job for job in jobs if job.version not in (None, version) and not job.going]
+    others = [job for job in jobs if job.version not in (None, version) and job.generation != generation]
+    return [job for job in others if not job.going]

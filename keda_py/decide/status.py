@@ -86,5 +86,5 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Return the time that Kubernetes wrote."""
-    return datetime.fromisoformat(text)
+    """Return the time that Kubernetes wrote, or took from a person, who may have written it in small letters."""
+    return datetime.fromisoformat(text.upper())

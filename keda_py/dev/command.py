@@ -3,6 +3,7 @@
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,8 +11,24 @@ from keda_py.dev.options import PORT, Options
 from keda_py.flag import DurationType
 
 
+class FileOrFolder(click.Path):
+    """A file or folder that can be read again whenever it changes, which what comes from elsewhere cannot."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or say what to do with that which is none."""
+        if str(value).startswith(("http://", "https://")):
+            self.fail(f"{value} is no file: download it first", param, ctx)
+        path = Path(value)
+        if str(value) == "-" or (path.exists() and not (path.is_file() or path.is_dir())):
+            said = "is no file that can be read again: pipe into kubectl apply -f - while keda-py dev runs"
+            self.fail(f"{value} {said}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command(short_help="Try KEDA's manifests here, with nothing installed; not for production.")
-@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, type=FileOrFolder(exists=True, path_type=Path))
 @click.option(
     "--port",
     default=PORT,

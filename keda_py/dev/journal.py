@@ -68,7 +68,11 @@ def _scaled(fields: Mapping[str, Any]) -> str:
 def _created_jobs(fields: Mapping[str, Any]) -> str:
     pending = f", {fields['pending']} of them pending" if fields["pending"] else ""
     queue, running = f"queue {fields['queue']:g}", f"{fields['running']} running"
-    return f"{_object(fields)} created {fields['jobs']} Jobs: {queue}, {running}{pending}"
+    return f"{_object(fields)} created {_jobs(fields)}: {queue}, {running}{pending}"
+
+
+def _jobs(fields: Mapping[str, Any]) -> str:
+    return f"{fields['jobs']} {'Job' if fields['jobs'] == 1 else 'Jobs'}"
 
 
 def _hpa(fields: Mapping[str, Any]) -> str:
@@ -105,7 +109,7 @@ _SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "deleted": _hpa,
     "created jobs": _created_jobs,
     "not created": lambda fields: f"{_object(fields)} cannot create a Job: {fields['message']}",
-    "replaced": lambda fields: f"{_object(fields)} deleted {fields['jobs']} Jobs: {fields['why']}",
+    "replaced": lambda fields: f"{_object(fields)} deleted {_jobs(fields)}: {fields['why']}",
     "restored": lambda fields: f"{_object(fields, name=fields['target'])} -> {fields['replicas']}: {fields['why']}",
     "ended": _ended,
     "cannot run": lambda fields: f"Pod/{fields['pod']} cannot run {fields['command']}: {fields['reason']}",

@@ -18,6 +18,7 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 # As Go writes JSON: kubectl writes the annotation anew where a byte of it differs.
 _ESCAPED: Final = str.maketrans({one: f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"})
+_TEMPLATE: Final = "{{"
 _FIRST: Final = ("Namespace", "CustomResourceDefinition")
 
 
@@ -26,7 +27,7 @@ class ManifestFileError(Exception):
 
 
 class RefusedError(ManifestFileError):
-    """An object that admission refuses, as it is now: others are not to blame for it, nor is the file no file."""
+    """An object that admission refuses, or that there is no kind for, as things are: all else can go on without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ def read(path: Path) -> list[Document]:
 
 
 def _read(path: Path) -> Iterator[Document]:
-    number = 0
+    number, text = 0, ""
     try:
         # Read as a whole: an editor may be about to replace it.
-        for number, content in enumerate(yaml.load_all(path.read_text(), Loader), 1):
+        text = path.read_text()
+        for number, content in enumerate(yaml.load_all(text, Loader), 1):
             if content is not None:
                 yield from _objects(Document(path, number, content))
     except OSError as error:
@@ -77,7 +79,8 @@ def _read(path: Path) -> Iterator[Document]:
     except UnicodeDecodeError:
         raise ManifestFileError(f"{path} cannot be read: it is no text in UTF-8") from None
     except yaml.YAMLError as error:
-        raise ManifestFileError(f"{path}, document {number + 1}: {_words(error)}") from None
+        advice = "; a template has to be rendered first, as by helm template" if _TEMPLATE in text else ""
+        raise ManifestFileError(f"{path}, document {number + 1}: {_words(error)}{advice}") from None
 
 
 def _words(error: yaml.YAMLError) -> str:
@@ -119,7 +122,10 @@ async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIter
     kind = api.kind_of(content["apiVersion"], content["kind"])
     if kind is None:
         said = f"the embedded cluster has no kind {content['kind']} in {content['apiVersion']}"
-        raise ManifestFileError(f"{document.place}: {said}; {_advice(api, content['apiVersion'], content['kind'])}")
+        if near := _near(api, content["apiVersion"], content["kind"]):
+            raise ManifestFileError(f"{document.place}: {said}; did you mean {near}?")
+        # What an application has beside what is scaled: all else of it can be tried without.
+        raise RefusedError(f"{document.place}: left out: {said}")
     namespace = str(content["metadata"].get("namespace") or "default") if kind.namespaced else ""
     name = content["metadata"]["name"]
     if namespace and api.store.get(("", "namespaces"), ("", namespace)) is None:
@@ -140,15 +146,16 @@ async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIter
         yield Told(f"{document.path}: {singular}/{name} {'created' if before is None else 'configured'}")
 
 
-def _advice(api: Api, api_version: str, kind: str) -> str:
+def _near(api: Api, api_version: str, kind: str) -> str:
+    """Return the kind that may have been meant, nothing if none is near."""
     known: dict[str, list[str]] = {}
     for one in api.kinds:
         known.setdefault(one.resource.kind, []).append(one.resource.api_version)
     near = difflib.get_close_matches(kind, known, n=1, cutoff=0.8)
     if not near:
-        return "take it out of the file"
+        return ""
     versions = known[near[0]]
-    return f"did you mean {near[0]}{'' if api_version in versions else f' in {versions[0]}'}?"
+    return f"{near[0]}{'' if api_version in versions else f' in {versions[0]}'}"
 
 
 def _annotated(content: dict[str, Any], namespace: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from keda_py.decide.combine import Activity as Combined
 from keda_py.decide.jobs import Bounds
 from keda_py.decide.scale import Limits, Situation, cooled_down_at
 from keda_py.decide.status import find
-from keda_py.dev.snapshot import Activity, Entry, Measure, Replicas, ScaledSeen, Snapshot, TriggerSeen
+from keda_py.dev.snapshot import SCALED_JOB, Activity, Entry, Measure, Replicas, ScaledSeen, Snapshot, TriggerSeen
 from keda_py.devcluster import scale
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.store import Object
@@ -87,13 +87,14 @@ def _seen(raw: Object, live: Mapping[Key, Live]) -> ScaledSeen:
     ready, active, paused = (find(conditions, kind) for kind in (Condition.READY, Condition.ACTIVE, Condition.PAUSED))
     said = paused if paused is not None and paused.status == "True" else active
     known = live.get(key)
+    each = "Job" if raw["kind"] == SCALED_JOB else "replica"
     return ScaledSeen(
         kind=raw["kind"],
         namespace=key[0],
         name=key[1],
         target="",
         replicas=Replicas(None, None, 0, 0),
-        triggers=tuple(_trigger(one) for one in known.triggers) if known is not None else (),
+        triggers=tuple(_trigger(one, each) for one in known.triggers) if known is not None else (),
         state=said.message if said is not None else "being looked at",
         problem=ready.message if ready is not None and ready.status != "True" else "",
     )
@@ -122,14 +123,14 @@ def _cooldown_left(scaled_object: ScaledObject, live: Live, now: datetime) -> ti
     return max(cooled_down_at(situation) - now, timedelta(0))
 
 
-def _trigger(trigger: AnyTrigger) -> TriggerSeen:
+def _trigger(trigger: AnyTrigger, each: str) -> TriggerSeen:
     if isinstance(trigger, BrokenTrigger):
         return TriggerSeen(trigger.type, Activity.FAILING, failure=str(trigger.error))
     if isinstance(trigger, WaitingTrigger):
         return TriggerSeen(trigger.type, Activity.PENDING)
     own = trigger.scaler.trigger
     label = f"{own.type} {own.name}" if own.name else own.type
-    measures = tuple(_measure(trigger, spec) for spec in trigger.specs)
+    measures = tuple(_measure(trigger, spec, each) for spec in trigger.specs)
     outcome = trigger.outcome
     if not trigger.external_names:
         return TriggerSeen(label, Activity.UNREAD, measures)
@@ -140,14 +141,13 @@ def _trigger(trigger: AnyTrigger) -> TriggerSeen:
     return TriggerSeen(label, Activity.ACTIVE if outcome.active else Activity.INACTIVE, measures)
 
 
-def _measure(trigger: LiveTrigger, spec: MetricSpec) -> Measure:
+def _measure(trigger: LiveTrigger, spec: MetricSpec, each: str) -> Measure:
     readings = trigger.outcome.readings if trigger.outcome is not None else {}
     reading = readings.get(indexed(trigger.index, spec.name)) if isinstance(spec, ExternalSpec) else None
     kind = spec.target.kind
     value = reading.value if reading is not None else None
-    return Measure(
-        value, float(parse(spec.target.amount)), kind == "AverageValue", "%" if kind == "Utilization" else ""
-    )
+    per, unit = each if kind == "AverageValue" else "", "%" if kind == "Utilization" else ""
+    return Measure(value, float(parse(spec.target.amount)), per, unit)
 
 
 def _hpa(found: dict[str, Any] | None, *, told: bool) -> str:

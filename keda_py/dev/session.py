@@ -21,7 +21,7 @@ from rich.live import Live as Screen
 
 from keda_py.app import UNUSABLE
 from keda_py.daemon import Daemon
-from keda_py.dev import access, manifest
+from keda_py.dev import access, manifest, words
 from keda_py.dev.journal import Journal
 from keda_py.dev.line import changes
 from keda_py.dev.manifest import ManifestFileError, RefusedError, Told, Watched
@@ -154,8 +154,9 @@ class Session:
         """Run until cancelled."""
         # Before anything is started: what is wrong with the files is told at once, and nothing else.
         paths = self._files.changed()
-        for path in paths:
-            await self._prepare(path)
+        wrong = [error for path in paths async for error in self._prepare(path)]
+        if wrong:
+            raise ExceptionGroup("files that cannot be applied", wrong)
         read = partial(read_metric, self._daemon.live)
         self._cluster.read_metric = access.metric_reader(read)
         self._cluster.api.admit = partial(reviewed, self._daemon.admission.review)
@@ -180,15 +181,29 @@ class Session:
 
     # --- files ------------------------------------------------------------------------------------------------------
 
-    async def _prepare(self, path: Path) -> None:
-        """Apply what nobody need be asked about, and see that the rest could be."""
-        documents = manifest.in_order(manifest.read(path))
+    async def _prepare(self, path: Path) -> AsyncIterator[ManifestFileError]:
+        """Apply what nobody need be asked about, and see that the rest could be; yield what is wrong."""
+        try:
+            documents = manifest.in_order(manifest.read(path))
+        except ManifestFileError as error:
+            yield error
+            return
+        self._applied[path] = []
         for document in documents:
-            await self._tell(manifest.apply(self._cluster.api, document, dry=manifest.is_admitted(document)))
-        self._applied[path] = [one.content for one in documents if not manifest.is_admitted(one)]
+            dry = manifest.is_admitted(document)
+            try:
+                await self._tell(manifest.apply(self._cluster.api, document, dry=dry))
+            except RefusedError:
+                continue  # its CRD may be in another file; it is tried again, and told, when all are there
+            except ManifestFileError as error:
+                yield error
+            else:
+                self._applied[path] += [] if dry else [document.content]
 
     async def _apply(self, path: Path) -> None:
         documents = manifest.in_order(manifest.read(path))
+        if not documents:
+            self._journal.add("files", f"{path} has no object in it", bad=True)
         # What is as it was is left alone: a Deployment's replicas are not set back when its ScaledObject is edited.
         before, refused = self._applied.get(path, []), []
         for document in documents:
@@ -248,6 +263,8 @@ class Session:
     async def _print(self) -> None:
         _say(f"keda-py dev, {WARNING}; Ctrl-C ends it")
         _say(self.hint)
+        if not self._options.files:
+            _say(words.NOTHING)
         before = Snapshot(self._now())
 
         def shown(seen: Snapshot) -> None:

@@ -20,11 +20,14 @@ class Activity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric of a trigger: its value, None while it is not known, and what it is compared with."""
+    """One metric of a trigger: its value, None while it is not known, and what it is compared with.
+
+    `per`: what the target is for one of, `replica` or `Job`; nothing where it is for all together.
+    """
 
     value: float | None
     target: float
-    per_replica: bool
+    per: str = ""
     unit: str = ""
 
 

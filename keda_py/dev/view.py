@@ -88,7 +88,7 @@ def _few(scaled: Sequence[ScaledSeen], count: int, *, whole: int = 0) -> Rendera
 
 def _head(snapshot: Snapshot, hint: str) -> RenderableType:
     head = Table.grid(expand=True)
-    head.add_column(ratio=1)
+    head.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     head.add_column(justify="right")
     title = Text.assemble(("keda-py dev", "bold"), "  ", (WARNING, "yellow"))
     head.add_row(title, Text(f"{snapshot.at:%H:%M:%S} UTC", "dim"))
@@ -98,7 +98,7 @@ def _head(snapshot: Snapshot, hint: str) -> RenderableType:
 def _objects(scaled: Sequence[ScaledSeen], whole: int | None = None) -> RenderableType:
     """Return the table; where room is short all but the first `whole` are told in a row each."""
     if not scaled:
-        return Text("\nThere is no ScaledObject or ScaledJob yet: kubectl apply one.\n", "dim")
+        return Text(f"\n{words.NOTHING}\n", "dim")
     table = Table(box=box.ROUNDED, expand=True, border_style="dim", header_style="bold")
     table.add_column("Scaled object", max_width=40, ratio=3, overflow="fold")
     table.add_column(_counted(scaled), min_width=_BAR, no_wrap=True)

@@ -1,8 +1,11 @@
 """The words for what a snapshot holds, the same in the table and in lines."""
 
 from datetime import timedelta
+from typing import Final
 
 from keda_py.dev.snapshot import SCALED_JOB, Activity, Measure, ScaledSeen, TriggerSeen
+
+NOTHING: Final = "There is no ScaledObject or ScaledJob yet: kubectl apply one."
 
 
 def name(namespace: str, own: str) -> str:
@@ -11,9 +14,9 @@ def name(namespace: str, own: str) -> str:
 
 
 def measure(seen: Measure) -> str:
-    """Return a value and its target: ``23 of 5 per replica``."""
+    """Return a value and its target: ``23 / 5 per replica``."""
     value = "?" if seen.value is None else f"{seen.value:g}"
-    return f"{value} / {seen.target:g}{seen.unit}{' per replica' if seen.per_replica else ''}"
+    return f"{value} / {seen.target:g}{seen.unit}{f' per {seen.per}' if seen.per else ''}"
 
 
 def trigger(seen: TriggerSeen) -> str:

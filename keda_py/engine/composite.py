@@ -18,6 +18,7 @@ from keda_py.decide.formula import Formula, FormulaError
 from keda_py.engine.credentials.lookup import Unread
 from keda_py.engine.fallback import StandIn
 from keda_py.engine.trigger import AnyTrigger, BrokenTrigger, LiveTrigger, Outcome
+from keda_py.quantity import handed_on
 from keda_py.runtime.clock import Now
 from keda_py.scaler import ScalerError
 
@@ -119,7 +120,7 @@ class Composite:
             if failure is None and outcome is not None:
                 # As in KEDA the last of several metrics is the trigger's.
                 *_, last = outcome.readings.values()
-                values[name] = last.value
+                values[name] = handed_on(last.value)
             elif isinstance(trigger, LiveTrigger | BrokenTrigger) and trigger.tally.full:
                 values[name] = None
             else:

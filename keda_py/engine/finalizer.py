@@ -33,6 +33,9 @@ class Finalizer:
         self._targets = targets
         self._hpas = hpas
         self._reporter = reporter
+        self._let_go: dict[Key, str] = {}
+        """The uid of whom we have let go and still see: the API server's answer is no newer than what we know, and the
+        watch may tell of the HPA's end first."""
 
     async def adopt(self, raw: dict[str, Any], scaled_object: ScaledObject, scale: Scale) -> dict[str, Any]:
         """Put our label on an object, and if its deletion needs work the finalizer; write down what that needs."""
@@ -63,13 +66,19 @@ class Finalizer:
     async def finalize(self, key: Key, raw: dict[str, Any]) -> bool:
         """Give the target its replicas back, and let the object go; return whether there was anything to do."""
         finalizers = raw["metadata"].get("finalizers") or []
-        if FINALIZER not in finalizers:
+        uid = raw["metadata"]["uid"]
+        if FINALIZER not in finalizers or self._let_go.get(key) == uid:
             return False
         await self._restore(raw)
         rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
         version = raw["metadata"]["resourceVersion"]
         await self._cluster.patch_scaled_object(key, {"metadata": {"finalizers": rest, "resourceVersion": version}})
+        self._let_go[key] = uid
         return True
+
+    def forget(self, key: Key) -> None:
+        """Let go of what is remembered of an object that is gone."""
+        self._let_go.pop(key, None)
 
     async def _restore(self, raw: dict[str, Any]) -> None:
         original = (raw.get("status") or {}).get("originalReplicaCount")

@@ -26,7 +26,8 @@ Key = tuple[str, str]
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 PODS: Final = Resource("", "v1", "pods", "Pod")
 _UID_LENGTH: Final = 8
-_NUMBER: Final = re.compile(r"-([0-9a-f]+)-([0-9]+)$")
+_NUMBER: Final = re.compile(r"-([0-9a-f]+)-([0-9]{1,18})$")
+"""Of a longer one, which nobody here has made, the next would leave no room in a name."""
 
 
 def job_target(scaled_job: ScaledJob) -> str:
@@ -38,7 +39,14 @@ def job_target(scaled_job: ScaledJob) -> str:
 def job_name(scaled_job: ScaledJob, number: int) -> str:
     """Return the name of the Job of a number: its owner's name and identity first, as far as 63 characters go."""
     suffix = f"-{_identity(scaled_job.metadata.uid)}-{number}"
-    return scaled_job.metadata.name[: MAX_LABEL_LENGTH - len(suffix)].rstrip("-.") + suffix
+    room = MAX_LABEL_LENGTH - len(suffix) - len(_last_index(scaled_job.spec.job_target_ref))
+    return scaled_job.metadata.name[:room].rstrip("-.") + suffix
+
+
+def _last_index(target: dict[str, Any]) -> str:
+    """Return what the last pod of an indexed Job adds to its name; the API server wants that to fit as well."""
+    count = target.get("completions")
+    return f"-{count - 1}" if target.get("completionMode") == "Indexed" and isinstance(count, int) else ""
 
 
 def _identity(uid: str) -> str:
@@ -54,7 +62,7 @@ def manifest(scaled_job: ScaledJob, number: int) -> dict[str, Any]:
     owner = {Label.JOB_OWNER: label_value(metadata.name)}
     spec = scaled_job.spec.job_target_ref
     template = spec.get("template") or {}
-    meta = template.get("metadata") or {}
+    meta, pod = template.get("metadata") or {}, template.get("spec") or {}
     return {
         "apiVersion": JOBS.api_version,
         "kind": JOBS.kind,
@@ -91,7 +99,7 @@ def manifest(scaled_job: ScaledJob, number: int) -> dict[str, Any]:
                 **template,
                 "metadata": {**meta, "labels": {**(meta.get("labels") or {}), **owner}},
                 # What is not set is Always to the API server, which it refuses for Jobs.
-                "spec": {"restartPolicy": "OnFailure", **(template.get("spec") or {})},
+                "spec": {**pod, "restartPolicy": pod.get("restartPolicy") or "OnFailure"},
             },
         },
     }
@@ -107,9 +115,7 @@ def trim_job(found: dict[str, Any]) -> dict[str, Any]:
     """Return what is kept in memory of a Job: whose it is, of what it was made, and whether it is finished."""
     metadata = found["metadata"]
     kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")}
-    annotations = {
-        name: value for name, value in (metadata.get("annotations") or {}).items() if name == Annotation.JOB_TARGET
-    }
+    annotations = {name: value for name, value in (metadata.get("annotations") or {}).items() if name in _ORIGIN}
     labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name == Label.JOB_OWNER}
     owners = [
         {"uid": o["uid"], "name": o["name"]} for o in metadata.get("ownerReferences") or () if o.get("controller")
@@ -121,6 +127,9 @@ def trim_job(found: dict[str, Any]) -> dict[str, Any]:
         "metadata": {**kept, "annotations": annotations, "labels": labels, "ownerReferences": owners, **more},
         "status": {"conditions": conditions},
     }
+
+
+_ORIGIN: Final = (Annotation.JOB_TARGET, Annotation.JOB_GENERATION)
 
 
 def _ends(condition: dict[str, Any]) -> bool:
@@ -165,7 +174,7 @@ class Jobs:
         pods.on_change(self._pod_changed)
 
     def of(self, scaled_job: ScaledJob) -> list[jobs.Job]:
-        """Return the Jobs of a ScaledJob: those that it controls, and those with its label that nobody does."""
+        """Return the Jobs of a ScaledJob: of those with its label all that it controls or made, or nobody controls."""
         owner, uid = _owner(scaled_job), scaled_job.metadata.uid
         found = [job for name in self._jobs.get(owner, ()) if (job := self.store.get((owner[0], name))) is not None]
         return [_seen(job, self._pods_with(job)) for job in found if _belongs(job, uid)]
@@ -187,11 +196,24 @@ class Jobs:
         """Return the highest number among the Jobs that were ever seen of a ScaledJob."""
         return self._highest[_owner(scaled_job)].get(_identity(scaled_job.metadata.uid), 0)
 
+    def answered(self, found: dict[str, Any]) -> None:
+        """Take in a Job as the answer to a call has it; not if the watch was faster, and it has gone since."""
+        metadata = found["metadata"]
+        owner = (metadata["namespace"], _label(found))
+        seen = any(job["metadata"]["uid"] == metadata["uid"] for _, job, _ in self._before.get(owner, ()))
+        if not seen or self.store.get((metadata["namespace"], metadata["name"])) is not None:
+            self.store.put(found)
+
     def forget(self, key: Key) -> None:
-        """Forget the numbers of a ScaledJob that is gone, and how its Jobs were."""
+        """Forget the numbers of a ScaledJob that is gone, and how its Jobs were.
+
+        Not of those that are there: it may only be out of sight, with a label that this daemon does not look for.
+        """
         owner = (key[0], label_value(key[1]))
         self._highest.pop(owner, None)
         self._before.pop(owner, None)
+        for name in self._jobs.get(owner, ()):
+            self._note_number(owner, name)
 
     def _pods_with(self, job: dict[str, Any]) -> list[dict[str, Any]]:
         namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
@@ -200,7 +222,7 @@ class Jobs:
 
     def _remember(self, job: dict[str, Any], was: jobs.Job) -> None:
         now = asyncio.get_running_loop().time()
-        before = self._before[job["metadata"]["namespace"], job["metadata"]["labels"].get(Label.JOB_OWNER, "")]
+        before = self._before[job["metadata"]["namespace"], _label(job)]
         _drop_older(before, now - REMEMBER_SECONDS)
         before.append((now, job, was))
 
@@ -211,18 +233,17 @@ class Jobs:
             # One that came since a question was put had not begun then.
             self._remember(new, _seen(new, ()))
         for job in filter(None, (old, new)):
-            owner = (key[0], job["metadata"]["labels"].get(Label.JOB_OWNER, ""))
+            owner = (key[0], _label(job))
             if job is new:
                 self._jobs[owner][key[1]] = None
-                self._note_number(owner, job)
-            elif new is None:
+                self._note_number(owner, key[1])
+            elif new is None or _label(new) != owner[1]:
                 _drop(self._jobs, owner, key[1])
             if old is None or new is None or old["status"] != new["status"]:
-                controllers = job["metadata"]["ownerReferences"]
-                self._wake((key[0], controllers[0]["name"] if controllers else owner[1]))
+                self._wake((key[0], _owner_name(job)))
 
-    def _note_number(self, owner: Key, job: dict[str, Any]) -> None:
-        found = _NUMBER.search(job["metadata"]["name"])
+    def _note_number(self, owner: Key, name: str) -> None:
+        found = _NUMBER.search(name)
         if found is not None:
             seen = self._highest[owner]
             seen[found[1]] = max(seen.get(found[1], 0), int(found[2]))
@@ -244,6 +265,17 @@ def _owner(scaled_job: ScaledJob) -> Key:
     return (scaled_job.metadata.namespace, label_value(scaled_job.metadata.name))
 
 
+def _owner_name(job: dict[str, Any]) -> str:
+    """Return the name of a Job's ScaledJob: the label's, which the controller's is longer than if it was cut."""
+    label = _label(job)
+    controllers = [owner["name"] for owner in job["metadata"]["ownerReferences"]]
+    return next((name for name in controllers if label_value(name) == label), label)
+
+
+def _label(job: dict[str, Any]) -> str:
+    return str((job["metadata"].get("labels") or {}).get(Label.JOB_OWNER, ""))
+
+
 def _drop_older(before: deque[tuple[float, dict[str, Any], jobs.Job]], moment: float) -> None:
     while before and before[0][0] < moment:
         before.popleft()
@@ -260,6 +292,8 @@ def _seen(job: dict[str, Any], pods: Iterable[dict[str, Any]]) -> jobs.Job:
         version=metadata["annotations"].get(Annotation.JOB_TARGET),
         going="deletionTimestamp" in metadata,
         pods=tuple(_pod(pod) for pod in pods),
+        generation=metadata["annotations"].get(Annotation.JOB_GENERATION, ""),
+        uid=metadata["uid"],
     )
 
 
@@ -274,7 +308,10 @@ def _drop(index: dict[Key, dict[str, None]], key: Key, name: str) -> None:
 
 
 def _belongs(job: dict[str, Any], uid: str) -> bool:
-    return all(owner["uid"] == uid for owner in job["metadata"]["ownerReferences"])
+    """Whether a Job with the label of an object is its own: nobody else controls it, or it was made for it."""
+    named = _NUMBER.search(_name(job))
+    made = named is not None and named[1] == _identity(uid)
+    return made or all(owner["uid"] == uid for owner in job["metadata"]["ownerReferences"])
 
 
 def _pod(pod: dict[str, Any]) -> jobs.Pod:

@@ -39,6 +39,8 @@ class Live:
     """Triggers that are new, and that no event has told of yet."""
     told: int | None = None
     """The generation whose triggers this process has told of; None for none yet, `PAUSED` after a pause."""
+    generation: int | None = None
+    """Of a ScaledJob: the generation that its triggers were last read for."""
     seen_before: datetime | None = None
     """When what has been replaced since was last read and found active."""
     memory: Wakefulness | None = None

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -35,6 +36,7 @@ from keda_py.engine.live import PAUSED, Builder, Key, Live
 from keda_py.engine.release import release
 from keda_py.engine.reporter import Reporter
 from keda_py.engine.scalable import Scalable, of_scaled_job
+from keda_py.engine.trigger import LiveTrigger
 from keda_py.kube.client import ApiError, Client, Conflict
 from keda_py.kube.recorder import Recorder
 from keda_py.kube.reflector import Store
@@ -49,8 +51,8 @@ log = structlog.get_logger("scaledjob")
 RESYNC_SECONDS: Final = 120.0
 UNKNOWN_SECONDS: Final = 1.0
 """When to look again while the Jobs are not known."""
-SHORTLY_SECONDS: Final = 10.0
-"""So long nobody need be told that the Jobs are not known."""
+SHORTLY_SECONDS: Final = 30.0
+"""So long nobody need be told that the Jobs are not known: to list thousands takes its time."""
 REMEMBER: Final = timedelta(minutes=5)
 """How old lastActiveTime may be while it is active."""
 
@@ -88,11 +90,12 @@ class ScaledJobs:
         queue: WorkQueue[Key],
         now: Now,
         owns: Callable[[Key], bool],
-        blind: Callable[[], str | None],
+        blind: Callable[[Key], str | None],
     ) -> None:
         """`store`: the watched ScaledJobs. `owns`: whether this process is the one that acts on an object.
 
-        `blind`: why the watched Jobs and pods are not what the API server has; None if they are, as far as can be told.
+        `blind`: why the watched Jobs and pods of an object are not those of the API server; None if they are, as far as
+        can be told.
         """
         self._client = client
         self._store = store
@@ -112,7 +115,9 @@ class ScaledJobs:
         raw = self._store.get(key)
         if raw is not None and not raw["metadata"].get("deletionTimestamp"):
             live = self._builder.remembered(raw)
-            live.memory = None
+            # What was read in an earlier term, somebody else may have acted on since.
+            for trigger in live.working():
+                trigger.outcome = None
             with suppress(UnusableError):
                 self._read(raw, self._parsed(raw), live)
 
@@ -147,7 +152,8 @@ class ScaledJobs:
             scalable = of_scaled_job(scaled_job)
         except ManifestError as error:
             raise UnusableError(str(error)) from error
-        if found := validate.job_problems(scaled_job.spec):
+        # What is paused need make no sense.
+        if not paused(scaled_job.metadata.annotations) and (found := validate.job_problems(scaled_job.spec)):
             raise UnusableError("; ".join(found))
         return scaled_job, scalable
 
@@ -163,11 +169,16 @@ class ScaledJobs:
             return
         # Each outcome is news here: what was read once is decided on once.
         self._builder.update(live, scalable, lambda _: self._queue.add(key))
+        if self._blind(key) is not None and self._owns(key):
+            # Which Jobs had not ended yet when the question was put, nobody could tell.
+            return
+        generation = scaled_job.metadata.generation
+        edited, live.generation = live.generation not in (None, generation), generation
         for trigger in live.working():
-            if not self._owns(key):
+            if edited or not self._owns(key):
                 trigger.stop()
-            elif self._blind() is None:
-                # Not before: which Jobs had not ended yet when the question was put, nobody could tell.
+            if self._owns(key):
+                # After an edit at once, as in KEDA: what it asks for does not wait for the next poll.
                 trigger.start()
 
     async def _work(self, key: Key, raw: dict[str, Any], live: Live) -> float | None:
@@ -183,7 +194,7 @@ class ScaledJobs:
             return None
         if any(live.waiting()):
             return RESYNC_SECONDS
-        if (why := self._blind()) is not None:
+        if (why := self._blind(key)) is not None:
             return await self._hold(this, why)
         this.making.blind_since = math.inf
         self._reporter.tell_of_new_triggers(raw, live)
@@ -209,7 +220,8 @@ class ScaledJobs:
             then = self._jobs.as_of(this.scaled_job, asked)
             work = jobs.count(then, this.scaled_job.spec.strategy.pending_pod_conditions)
             wanted = self._more(this, backlog, work)
-            this.made = await self._maker.make(this.raw, this.scaled_job, wanted)
+            still = partial(self._is_asked, this)
+            this.made = await self._maker.make(this.raw, this.scaled_job, wanted, still)
             if this.made:
                 log.info(
                     "created jobs",
@@ -219,9 +231,14 @@ class ScaledJobs:
                     running=work.running,
                     pending=work.pending,
                 )
-        await self._maker.prune(this.scaled_job)
         await self._report(this, combined, backlog)
+        await self._maker.prune(this.scaled_job)
         return self._again(this)
+
+    def _is_asked(self, this: _Pass) -> bool:
+        """Whether the object is still as it was decided on: a person may edit, pause or delete it under way."""
+        now = self._store.get(this.key)
+        return now is not None and _asked_for(now) == _asked_for(this.raw)
 
     def _asked(self, this: _Pass) -> float | None:
         """Return as of when to decide now; None not to.
@@ -232,7 +249,7 @@ class ScaledJobs:
         now = asyncio.get_running_loop().time()
         if now < this.making.not_before:
             return None
-        read = [trigger for trigger in this.live.working() if trigger.external_names]
+        read = _readable(this.live)
         if not read:
             return now if this.bounds.minimum and now >= this.making.ended + _interval(this) else None
         asked = [trigger.outcome.asked for trigger in read if trigger.outcome is not None and trigger.is_current()]
@@ -241,19 +258,18 @@ class ScaledJobs:
     def _again(self, this: _Pass) -> float:
         """Return when to look again if nothing wakes us, as each reading and each Job does."""
         waits = this.making.not_before - asyncio.get_running_loop().time()
-        least = [trigger for trigger in this.live.working() if trigger.external_names]
-        seconds = RESYNC_SECONDS if least or not this.bounds.minimum else _interval(this)
+        seconds = RESYNC_SECONDS if _readable(this.live) or not this.bounds.minimum else _interval(this)
         return min(seconds, waits) if waits > 0 else seconds
 
     def _backlog(self, this: _Pass, combined: Combined) -> Backlog:
         seen = []
         for trigger in this.live.working():
-            outcome = trigger.outcome
+            outcome = trigger.outcome if trigger.is_current() else None
             if outcome is None or outcome.failure is not None or not trigger.external_names:
                 continue
             specs = [spec for spec in trigger.specs if isinstance(spec, ExternalSpec)]
             targets = [(spec.name, _per_job(spec)) for spec in specs]
-            values = [(reading.metric, reading.value) for reading in outcome.readings.values()]
+            values = [(reading.metric, quantity.handed_on(reading.value)) for reading in outcome.readings.values()]
             seen.append(jobs.measure(values, targets, active=bool(outcome.active), extra=this.bounds.extra))
         calculation = this.scaled_job.spec.strategy.multiple_scalers_calculation or "max"
         return jobs.together(seen, calculation, this.bounds, some_unknown=bool(combined.failures))
@@ -286,6 +302,8 @@ class ScaledJobs:
         broken = [f"{trigger.label}: {trigger.error}" for trigger in this.live.broken()]
         if this.making.refusal:
             broken.append(f"a Job cannot be created: {this.making.refusal}")
+        if this.making.undeleted:
+            broken.append(f"{this.making.undeleted} (it is of an earlier jobTargetRef)")
         seen = _as_seen(combined, backlog)
         active = report.active(seen, wording=SCALED_JOB)
         changes = [report.ready(broken, replace(combined, activity=seen.activity), SCALED_JOB), active, _unpaused()]
@@ -336,6 +354,18 @@ class ScaledJobs:
             await release(self._client, SCALED_JOBS, raw)
 
 
+def _asked_for(raw: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells whether a person wants something else; a status alone does not."""
+    metadata = raw["metadata"]
+    gone, is_paused = metadata.get("deletionTimestamp"), paused(metadata.get("annotations"))
+    return metadata["uid"], metadata["generation"], gone, is_paused
+
+
+def _readable(live: Live) -> list[LiveTrigger]:
+    """Return the triggers whose outcomes a decision waits for: all that are read, but a read that does not end."""
+    return [t for t in live.working() if t.external_names and (t.is_current() or not t.overdue)]
+
+
 def _per_job(spec: ExternalSpec) -> float:
     """Return how many items one Job is for; a target that is not an average does not say."""
     return float(quantity.parse(spec.target.amount)) if spec.target.kind == "AverageValue" else 0.0
@@ -363,4 +393,5 @@ def _as_seen(combined: Combined, backlog: Backlog) -> Combined:
 
 
 def _is_old(persisted: str | None, last_active: datetime, *, made: int) -> bool:
-    return persisted is None or bool(made) or last_active - status.parse_time(persisted) >= REMEMBER
+    """Whether it is time to write when it was active; a clock may have been ahead as it was written."""
+    return persisted is None or bool(made) or not timedelta(0) <= last_active - status.parse_time(persisted) < REMEMBER

@@ -266,6 +266,8 @@ class LiveTrigger:
         named = {indexed(self.index, reading.metric): reading for reading in readings}
         if failure is None and set(named) != set(self.external_names):
             failure, named = "the scaler returned other metrics than it declared", {}
+        if not all(math.isfinite(reading.value) for reading in named.values()):
+            failure, named = "the scaler returned a value that is no number", {}
         self.counts.errors += failure is not None
         self.counts.empty += sum(reading.empty for reading in readings)
         oldest, asked = (self._tenancy.oldest, self._tenancy.asked) if self._tenancy is not None else (None, math.inf)

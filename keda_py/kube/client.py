@@ -43,6 +43,11 @@ class NotFound(ApiError):
 class Conflict(ApiError):
     """The object has changed since, or is there already."""
 
+    @property
+    def exists(self) -> bool:
+        """Whether an object of that name is there already; webhooks and quotas may say 409 for other reasons."""
+        return self.reason == "AlreadyExists"
+
 
 class Gone(ApiError):
     """A resource version is too old to go on from."""
@@ -176,13 +181,17 @@ class Client:
         return await self.call("POST", resource.path(namespace, name, subresource), params=params, body=body)
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, propagation: str = "Background"
+        self, resource: Resource, namespace: str, name: str, *, uid: str = "", propagation: str = "Background"
     ) -> dict[str, Any]:
         """Delete an object, and what it owns after it, or with ``Foreground`` before it.
 
-        Return the object as it is on its way out, or a Status when it is gone already.
+        With a `uid` only that one: `Conflict` if another has its name by now. Return the object as it is on its way
+        out, or a Status when it is gone already.
         """
-        return await self.call("DELETE", resource.path(namespace, name), body={"propagationPolicy": propagation})
+        only = {"preconditions": {"uid": uid}} if uid else {}
+        return await self.call(
+            "DELETE", resource.path(namespace, name), body={"propagationPolicy": propagation, **only}
+        )
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: dict[str, Any], *, subresource: str = ""

@@ -133,6 +133,10 @@ class Reflector:
         if error is not None:
             log.warning("cannot list or watch", resource=self._resource.plural, message=str(error))
 
+    def blind_in(self, namespace: str) -> str | None:
+        """Return why what happens in a namespace is not heard of; None if it is, or for others to hear of."""
+        return self.blind if self._namespace in ("", namespace) else None
+
     async def run(self) -> None:
         """List and watch until cancelled."""
         failures = 0

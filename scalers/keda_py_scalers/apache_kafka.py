@@ -57,6 +57,9 @@ class ApacheKafkaMetadata(LagMetadata):
                 yield from self.missing(f"sasl {self.sasl}", username=self.username, password=self.password)
             case "gssapi":
                 yield "sasl: gssapi is offered by the type kafka only"
+            case several if "," in several:
+                # Each of a list is one of those that there are, and so it gets here.
+                yield "sasl: name one only"
             case "aws_msk_iam":
                 yield from self.missing("sasl aws_msk_iam", awsRegion=self.aws_region)
                 if self.tls != "enable":

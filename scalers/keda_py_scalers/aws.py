@@ -112,11 +112,6 @@ def identity_of(trigger: Trigger) -> Identity:
     if access_key := auth.get("awsAccessKeyID") or auth.get("awsAccessKeyId"):
         return _static(access_key, auth.get("awsSecretAccessKey", ""), auth.get("awsSessionToken", ""))
     access_key = metadata.get("awsAccessKeyID") or _from_environment(trigger, "awsAccessKeyID")
-    if not access_key:
-        raise ScalerError(
-            "awsAccessKeyID: required, set it in the TriggerAuthentication or in the target's environment "
-            "(awsAccessKeyIDFromEnv); awsRoleArn, a pod identity or identityOwner operator do without"
-        )
     secret_key, token = (_from_environment(trigger, name) for name in ("awsSecretAccessKey", "awsSessionToken"))
     return _static(access_key, secret_key, token)
 
@@ -126,10 +121,16 @@ def _from_environment(trigger: Trigger, name: str) -> str:
 
 
 def _static(access_key: str, secret_key: str, token: str) -> Identity:
+    # A line's end from a file that became a Secret is no part of a key, and no header could carry it.
+    access_key, secret_key, token = access_key.strip(), secret_key.strip(), token.strip()
+    if not access_key:
+        raise ScalerError(
+            "awsAccessKeyID: required, set it in the TriggerAuthentication or in the target's environment "
+            "(awsAccessKeyIDFromEnv); awsRoleArn, a pod identity or identityOwner operator do without"
+        )
     if not secret_key:
         raise ScalerError("awsSecretAccessKey: required where awsAccessKeyID is given, and from the same place")
-    # A line's end from a file that became a Secret is no part of a key, and no header could carry it.
-    return Identity(Keys(access_key.strip(), secret_key.strip(), token.strip()))
+    return Identity(Keys(access_key, secret_key, token))
 
 
 async def open_account(identity: Identity, *, region: str, platform: Platform) -> Account:

@@ -40,8 +40,8 @@ def number(found: Any, location: str) -> float:
     value = math.nan
     if isinstance(found, str):
         try:
-            value = float(parse_quantity(found).value)
-        except (QuantityError, OverflowError):
+            value = float(parse_quantity(found))
+        except QuantityError:
             raise ScalerError(f"valueLocation {location}: a text that is no quantity such as 5, 250m or 1Ki") from None
     elif isinstance(found, (int, float)) and not isinstance(found, bool):
         try:
@@ -91,9 +91,9 @@ def _refuse(constant: str) -> None:
 
 
 def from_yaml(text: str, location: str) -> Any:
-    """Return what dotted keys lead to."""
+    """Return what dotted keys lead to in the first document."""
     try:
-        found = yaml.load(text, Loader=_Loader)  # noqa: S506  made of the safe loader
+        found = next(yaml.load_all(text, Loader=_Loader), None)
     except (yaml.YAMLError, ValueError):
         raise ScalerError("the answer is not YAML") from None
     return _at(found, location)
@@ -125,6 +125,54 @@ class _Loader(yaml.SafeLoader):
             raise ValueError("a key stands twice, or is no plain text")
         self.flatten_mapping(node)
         return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """Return the tag of a node; of a plain text that of a number if it is one."""
+        if kind is yaml.ScalarNode and implicit[0] and _plain_number(value) is not None:
+            return _NUMBER_TAG
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        """Return the number of a node that is one, or is said to be."""
+        number = _plain_number(node.value)
+        if number is None:
+            raise ValueError("no number where the tag says that there is one")
+        return number
+
+    def construct_whatever(self, node: yaml.Node) -> Any:
+        """Return what a node with a tag of somebody's own is without it."""
+        if isinstance(node, yaml.ScalarNode):
+            return node.value
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node)
+        return self.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else None
+
+
+_NUMBER_TAG: Final = "tag:yaml.org,2002:float"
+_WORD_TAGS: Final = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:merge")
+_YAML_OCTAL: Final = re.compile("[-+]?0[0-7]+")
+_YAML_WHOLE: Final = re.compile("[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0|[1-9][0-9]*)")
+_YAML_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
+def _plain_number(text: str) -> float | None:
+    """Return the number that yaml.v3 sees in a plain text: no times such as 1:30, no dates."""
+    plain = text.replace("_", "") if text[:1] not in ("_", ".") else text
+    if _YAML_OCTAL.fullmatch(plain):
+        return int(plain, 8)
+    if _YAML_WHOLE.fullmatch(plain):
+        return int(plain, 0)
+    number = float(plain) if _YAML_FLOAT.fullmatch(plain) else math.inf
+    return number if math.isfinite(number) else None
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag in _WORD_TAGS]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag in (_NUMBER_TAG, "tag:yaml.org,2002:int"):
+    _Loader.add_constructor(_tag, _Loader.construct_number)
+_Loader.add_constructor(None, _Loader.construct_whatever)
 
 
 def from_xml(text: str, location: str) -> str:
@@ -167,16 +215,18 @@ def from_prometheus(text: str, location: str) -> float:
     if any(types.get(name.removesuffix(suffix)) in _COMPOSED for suffix in ("", "_bucket", "_sum", "_count")):
         raise ScalerError(f"valueLocation {location}: a histogram or summary has no single value")
     try:
-        for family in text_string_to_metric_families(samples):
-            for sample in family.samples:
-                if sample.name == name and labels.items() <= sample.labels.items():
-                    return sample.value
+        # All of it: what comes after a number tells whether it is garbage.
+        found = [sample for family in text_string_to_metric_families(samples) for sample in family.samples]
     except (ValueError, KeyError, IndexError, AttributeError):
         raise ScalerError("the answer is not in Prometheus' exposition format") from None
+    for sample in found:
+        if sample.name == name and labels <= sample.labels.items():
+            return sample.value
     raise ScalerError(f"valueLocation {location}: there is no such sample")
 
 
-_COMPOSED: Final = frozenset({"histogram", "summary"})
+_COMPOSED: Final = frozenset({"histogram", "gauge_histogram", "summary"})
+_TYPES: Final = _COMPOSED | {"counter", "gauge", "untyped"}
 
 
 def _split(text: str) -> tuple[dict[str, str], str]:
@@ -189,21 +239,25 @@ def _split(text: str) -> tuple[dict[str, str], str]:
     for line in text.replace("\r\n", "\n").split("\n"):
         if not line.lstrip().startswith("#"):
             samples.append(line)
-        elif (declared := line.split())[1:2] == ["TYPE"] and len(declared) == _TYPE_WORDS:
-            if declared[2] in types:
-                raise ScalerError(f"the answer declares the type of {declared[2]} twice")
-            types[declared[2]] = declared[3]
+        elif (declared := line.lstrip().removeprefix("#").split(None, 2))[:1] == ["TYPE"]:
+            if len(declared) < _TYPE_WORDS:
+                continue
+            if declared[2].strip().lower() not in _TYPES:
+                raise ScalerError("the answer declares a type that there is not")
+            if declared[1] in types:
+                raise ScalerError(f"the answer declares the type of {declared[1]} twice")
+            types[declared[1]] = declared[2].strip().lower()
     return types, "\n".join([*samples, ""])
 
 
-_TYPE_WORDS: Final = 4
+_TYPE_WORDS: Final = 3
 
 
-def _selector(location: str) -> tuple[str, Mapping[str, str]]:
+def _selector(location: str) -> tuple[str, set[tuple[str, str]]]:
     found = _SELECTOR.fullmatch(location)
     if found is None:
         raise ScalerError(f'valueLocation {location}: expected a selector such as queue_size{{name="orders"}}')
-    name, inner, labels = found[1] or "", found[2] or "", {}
+    name, inner, labels = found[1] or "", found[2] or "", set()
     position = 0
     while inner[position:].strip():
         matcher = _MATCHER.match(inner, position)
@@ -212,12 +266,12 @@ def _selector(location: str) -> tuple[str, Mapping[str, str]]:
         if matcher[1] is None:
             name = _unquoted(matcher[3])
         else:
-            labels[matcher[1]] = _unquoted(matcher[3])
+            labels.add((matcher[1], _unquoted(matcher[3])))
         position = matcher.end()
-    name = labels.pop("__name__", name)
+    name = next((value for label, value in labels if label == "__name__"), name)
     if not name:
         raise ScalerError(f"valueLocation {location}: names no metric")
-    return name, labels
+    return name, {(label, value) for label, value in labels if label != "__name__"}
 
 
 def _unquoted(text: str) -> str:

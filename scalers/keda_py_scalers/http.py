@@ -103,8 +103,13 @@ class HttpMetadata(Metadata):
 
     def tls(self, platform: Platform) -> ssl.SSLContext:
         """Return how TLS is spoken; raise `ScalerError` saying which certificate or key cannot be used."""
-        pair = (self.cert, self.key) if "tls" in self.auth_modes else None
-        return tls_context(platform, ca=self.ca, pair=pair, unsafe=self.unsafe_ssl)
+        pair = (self.cert, self.key) if self.has_tls_of_its_own and self.cert and self.key else None
+        return tls_context(platform, ca=self.ca, pair=pair, unsafe=self.unsafe_ssl, strict=self.has_tls_of_its_own)
+
+    @property
+    def has_tls_of_its_own(self) -> bool:
+        """Whether the authentication says how TLS is spoken, with certificates that have to be some."""
+        return "tls" in self.auth_modes
 
     def headers(self) -> dict[str, str]:
         """Return the headers that say who we are."""
@@ -324,7 +329,7 @@ class HttpScaler(Scaler[H]):
         problems = list(self.meta.problems())
         yield from problems
         # All authorities of the system are read for a context: only if there is something to find out.
-        if "tls" in self.meta.auth_modes and not problems:
+        if self.meta.has_tls_of_its_own and not problems:
             try:
                 self.meta.tls(self.platform)
             except ScalerError as error:

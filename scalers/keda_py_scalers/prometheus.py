@@ -47,6 +47,11 @@ class PrometheusMetadata(HttpMetadata):
         """The server, without the path of its API."""
         return self.server_address
 
+    @property
+    def has_tls_of_its_own(self) -> bool:
+        """As in KEDA, `ca` says so beside any authModes (CreateHTTPRoundTripper)."""
+        return super().has_tls_of_its_own or bool(self.auth_modes and self.ca)
+
     def login(self, trigger: Trigger, http: CloudHttp, platform: Platform) -> Bearer | None:
         """Return the tokens of who asks, None for nobody and for those who sign."""
         caller = self.caller(trigger)

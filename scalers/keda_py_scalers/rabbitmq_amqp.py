@@ -31,6 +31,7 @@ from aiormq.exceptions import (
 from keda_py.scaler import ScalerError, SourceUnavailable
 from keda_py_scalers.bounded import BoundedReader, OversizedError
 from keda_py_scalers.rabbitmq_rule import PATIENCE, Address, Answer, Question, QueueState, SilenceError
+from keda_py_scalers.transport import in_words
 
 CHANNELS: Final = 4
 QUESTIONS_PER_CHANNELS: Final = 250
@@ -223,7 +224,7 @@ def _reason(error: BaseException, vhost: str) -> str:
         "is it there, and may the user use it?",
         TimeoutError: f"no connection within {OPEN_SECONDS:g} s",
         EOFError: "it closed the connection: is this the port for AMQP?",
-        OSError: getattr(causes[0], "strerror", None) or type(error).__name__,
+        OSError: in_words(causes[0]) if isinstance(causes[0], OSError) else type(error).__name__,
         ValueError: f"the virtual host {vhost} cannot be named over AMQP",
     }
     fitting = (text for cause in causes for kind, text in words.items() if isinstance(cause, kind))

@@ -6,17 +6,13 @@ change of the clocks leaves out is skipped, and one that comes twice fires twice
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from keda_py.duration import DurationError, parse_go_duration
-
-_MINUTE: Final = timedelta(minutes=1)
-_DAY: Final = timedelta(days=1)
-_YEARS_AHEAD: Final = 5
-"""A schedule that does not fire within so many years never does."""
+from keda_py_scalers.schedule_walk import first_after
 
 _MONTHS: Final = {
     "jan": 1,
@@ -106,47 +102,15 @@ class Schedule:
     def next(self, after: datetime) -> datetime | None:
         """Return the first time it fires after an aware `after`, in the zone of `after`; None if it never does."""
         if self.every is not None:
-            return after.replace(microsecond=0) + self.every
-        zone = self.zone or after.tzinfo
-        moment = after.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE
-        last_year = (after + timedelta(seconds=1)).astimezone(zone).year + _YEARS_AHEAD
-        while (local := moment.astimezone(zone)).year <= last_year:
-            if not self._names_day(local):
-                day = self._next_day(local.date(), last_year, zone)
-                if day is None:
-                    return None
-                moment = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-            elif local.hour not in self.hours:
-                moment += (60 - local.minute) * _MINUTE
-            elif local.minute not in self.minutes:
-                moment += _MINUTE
-            else:
-                return moment.astimezone(after.tzinfo)
-        return None
+            return (after.replace(microsecond=0).astimezone(UTC) + self.every).astimezone(after.tzinfo)
+        zone = self.zone or after.tzinfo or UTC
+        found = first_after(self, after, zone)
+        return None if found is None else found.astimezone(after.tzinfo)
 
-    def _names_day(self, day: date) -> bool:
-        if day.month not in self.months:
-            return False
+    def names_day(self, day: datetime) -> bool:
+        """Whether the schedule fires on a day of its months."""
         by_date, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
         return (by_date and by_weekday) if self.any_day else (by_date or by_weekday)
-
-    def _next_day(self, day: date, last_year: int, zone: tzinfo | None) -> date | None:
-        while (day := day + _DAY).year <= last_year:
-            walked_there = (day - _DAY).month in self.months
-            if self._names_day(day) and not (walked_there and _is_passed_over(day, zone)):
-                return day
-        return None
-
-
-def _is_passed_over(day: date, zone: tzinfo | None) -> bool:
-    """Whether a day has no midnight and lies east of Greenwich.
-
-    robfig/cron walks from midnight to midnight. Where the clocks go forward at midnight, Go takes the missing hour for
-    the one after it in the east and for the one before it in the west, and from the former the walk goes a day too far.
-    """
-    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
-    found = midnight.astimezone(UTC).astimezone(zone)
-    return found.hour != 0 and (midnight.utcoffset() or timedelta(0)) > timedelta(0)
 
 
 def _split_zone(text: str) -> tuple[ZoneInfo | None, str]:

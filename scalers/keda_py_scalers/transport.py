@@ -6,6 +6,8 @@ http.ProxyFromEnvironment, which KEDA's clients use.
 
 import binascii
 import ipaddress
+import os
+import socket
 import ssl
 import tempfile
 from contextlib import suppress
@@ -122,8 +124,16 @@ def reason_of(error: Exception) -> str:
     if isinstance(cause, ClientHttpProxyError):
         return f"the proxy answered {cause.status}"
     if isinstance(cause, ClientConnectorError):
-        return cause.os_error.strerror or str(cause.os_error) or "cannot connect"
+        return in_words(cause.os_error)
     return type(cause or error).__name__
+
+
+def in_words(error: OSError) -> str:
+    """Return the system's words for why there is no connection: asyncio's have the address again, as Python has it."""
+    # These two have numbers of their own.
+    if isinstance(error, socket.gaierror | ssl.SSLError) or not error.errno:
+        return error.strerror or str(error) or "cannot connect"
+    return os.strerror(error.errno)
 
 
 def _load_authority(context: ssl.SSLContext, ca: str, *, strict: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from keda_py.api.meta import ManifestError
-from keda_py.api.scaled_object import Fallback, ScaledObject
+from keda_py.api.scaled_object import Fallback, ScaledObject, ScalingModifiers
 from keda_py.decide import fallback
 from keda_py.decide.fallback import Policy
 from keda_py.quantity import parse
@@ -23,7 +23,7 @@ DIFFERENT: Final = {
     "no behavior": "is static, and static needs no target; KEDA reads one for it, and fails without",
     "placeholder": "the -1 that KEDA hands on for a formula is no number: nothing stands in",
 }
-"""Where rows differ on purpose; docs/compatibility.md has the two that a user can see."""
+"""Where rows differ on purpose; docs/compatibility.md has those that a user can see."""
 
 
 def scaled_object(row: Row) -> ScaledObject:
@@ -110,6 +110,31 @@ def test_without_a_behavior_it_is_static_and_needs_no_target() -> None:
     assert wanted == Policy(1, 3, "static")
     assert fallback.value(wanted, Target("AverageValue", "5"), current=None, ready=None) == 15
     assert not fallback.needs_current(wanted)
+
+
+@pytest.mark.parametrize("amount", ["1e15", "1e309"])
+def test_what_no_metric_can_be_stands_in_for_none(amount: str) -> None:
+    assert fallback.value(Policy(1, 100), Target("AverageValue", amount), current=None, ready=None) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "counts"),
+    [
+        ("5", True),
+        ("+5", True),
+        ("0000000000000000000000005", True),
+        ("9223372036854775807", True),
+        ("9223372036854775808", False),
+        ("0", False),
+        ("-1", False),
+        ("2.5", False),
+        ("1_0", False),
+        ("", False),
+    ],
+)
+def test_with_a_formula_its_target_has_to_be_a_whole_number(target: str, counts: bool) -> None:
+    wanted = fallback.policy(Fallback(failure_threshold=1, replicas=3), ScalingModifiers(formula="a", target=target))
+    assert (wanted is not None) is counts
 
 
 def test_nothing_stands_in_where_a_formula_decides() -> None:

@@ -236,6 +236,34 @@ def test_a_formula_is_used_again_and_again() -> None:
     assert [formula.value({"a": number, "b": 1.0}) for number in (1.0, 2.0, 1.0)] == [4, 6, 4]
 
 
+@pytest.mark.parametrize(
+    ("formula", "result"),
+    [
+        ("sum([a, b, 0.3])", 0.1 + (0.2 + 0.3)),
+        ("[a, b, 0.3] | sum()", 0.1 + (0.2 + 0.3)),
+        ("sum([a, b, 0.3], #)", (0.1 + 0.2) + 0.3),
+        ("sum(map([a, b, 0.3], #))", (0.1 + 0.2) + 0.3),
+        ("sum([0.1, 0.2, 0.3])", (0.1 + 0.2) + 0.3),
+        ("sum([a])", 0.1),
+        ("a + b + 0.3", (0.1 + 0.2) + 0.3),
+    ],
+)
+def test_a_sum_of_what_stands_there_begins_at_the_end(formula: str, result: float) -> None:
+    assert value(formula, a=0.1, b=0.2) == result
+
+
+def test_several_expressions_are_the_last_where_keda_puts_brackets_around_them() -> None:
+    assert value("b; a ?? 1", a=None) == 1
+    assert value("float(a); b") == -3.5
+
+
+def test_a_trigger_takes_the_name_of_a_function() -> None:
+    assert compile_formula("max + 1", ["max"]).value({"max": 2.0}) == 3
+    for formula in ("max(1, 2)", "[1] | max()", "1 + max(max, 2)"):
+        with pytest.raises(FormulaError, match="max is a trigger here, which cannot be called"):
+            compile_formula(formula, ["max"])
+
+
 # --- what is wrong with a formula -------------------------------------------------------------------------------------
 
 
@@ -246,6 +274,8 @@ def test_a_formula_is_used_again_and_again() -> None:
         ("a +", "found the end of the formula (column 4)"),
         ("a b", "expected an operator or the end of the formula, found b (column 3)"),
         ("a; b", "found ; (column 2)"),
+        ("a ?? b,", "found , (column 7)"),
+        ("float(a),", "found , (column 9)"),
         ("(a", "expected ), found the end of the formula (column 3)"),
         ("[a, b", "expected ,, found the end of the formula (column 6)"),
         ("max(a b)", "expected ,, found b (column 7)"),

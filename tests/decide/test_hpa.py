@@ -59,6 +59,7 @@ def specs(made: Row) -> list[tuple[int, MetricSpec]]:
             made["metadata"]["namespace"],
             made["metadata"]["name"],
             metric_type=given.get("metricType"),
+            in_formula="scalingModifiers" in (made["spec"].get("advanced") or {}),
         )
         scaler = build_scaler(REGISTRY.load(given["type"]), trigger, platform=platform, source=lambda _: None)
         found += [(index, spec) for spec in scaler.metric_specs()]
@@ -83,7 +84,7 @@ def canonical(value: Any, name: str = "") -> Any:
         return {key: c for key, inner in value.items() if (c := canonical(inner, key)) not in (None, {}, [])}
     if isinstance(value, list):
         return [canonical(inner) for inner in value]
-    return parse(str(value)).value if name in {"value", "averageValue"} else value
+    return parse(str(value)).value if name in {"value", "averageValue", "tolerance"} else value
 
 
 def test_every_row_of_today() -> None:

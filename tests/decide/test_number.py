@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from keda_py.decide.number import fits, go_float, int64, power, quotient, remainder, rounded, wrapped
+from keda_py.decide.number import added, fits, go_float, int64, power, quotient, remainder, rounded, wrapped
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,11 @@ from keda_py.decide.number import fits, go_float, int64, power, quotient, remain
         ("0.5", 0.5),
         ("0x1p-2", 0.25),
         ("1_0", 10.0),
+        ("0x_1p2", 4.0),
+        ("0x1_0.8_0p+1_0", 16.5 * 1024),
+        ("0x1._8p1", None),
+        ("0x1_.8p1", None),
+        ("0x1p_1", None),
         ("Infinity", float("inf")),
         ("-inf", float("-inf")),
         (" 0.5", None),
@@ -73,6 +78,20 @@ def test_what_a_division_leaves(dividend: int, divisor: int, rest: int) -> None:
     ("base", "exponent", "result"),
     [
         (2, 10, 1024),
+        # Step by step, and not as C has it.
+        (16.4, 10, 1407467840880.2356),
+        (0.57, 5, 0.060169205699999985),
+        (4, 1.5, 8),
+        (4, 1.75, 11.313708498984761),
+        (10, 1e19, math.inf),
+        (0.5, 1e19, 0.0),
+        (2, 1e4, math.inf),
+        (1e300, -1e4, 0.0),
+        (-1e300, 10_001, -math.inf),
+        (4, 0.5, 2),
+        (-4, 0.5, math.nan),
+        (math.inf, 2, math.inf),
+        (math.nan, 2, math.nan),
         (-8, 1 / 3, math.nan),
         (0.0, -1, math.inf),
         (-0.0, -3, -math.inf),
@@ -84,6 +103,11 @@ def test_what_a_division_leaves(dividend: int, divisor: int, rest: int) -> None:
 )
 def test_powers(base: float, exponent: float, result: float) -> None:
     assert same(power(base, exponent), result)
+
+
+def test_a_sum_is_rounded_after_each_number() -> None:
+    assert added([0.1] * 10) == 0.9999999999999999
+    assert added([]) == 0.0
 
 
 @pytest.mark.parametrize(

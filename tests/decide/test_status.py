@@ -111,3 +111,4 @@ def test_times_are_written_to_the_second_and_read_back() -> None:
     moment = datetime(2026, 11, 24, 8, 0, 5, 700, tzinfo=timezone(timedelta(hours=1)))
     assert format_time(moment) == "2026-11-24T07:00:05Z"
     assert parse_time("2026-11-24T07:00:05Z") == moment.replace(microsecond=0)
+    assert parse_time("2026-11-24t07:00:05z") == moment.replace(microsecond=0)

@@ -133,9 +133,13 @@ class Decisions:
                 change = f"{entry['target']} {entry['before']} -> {entry['after']}"
                 names = f" ({', '.join(entry['triggers'])})" if entry["triggers"] else ""
                 yield f"  keda-py: {change}, because {entry['why']}{names}"
-            elif event in ("ready", "not ready", "created"):
-                about = entry.get("object") or entry.get("hpa")
-                yield f"  keda-py: {event} {about} {entry.get('message', '')}"
+            elif event == "created":
+                yield f"  keda-py: HPA/{entry['hpa']} created"
+            elif event == "created jobs":
+                yield f"  keda-py: {entry['object']} created {entry['jobs']} Jobs: queue {entry['queue']:g}"
+            elif event in ("ready", "not ready"):
+                why = f": {entry['message']}" if entry.get("message") else ""
+                yield f"  keda-py: {entry['object']} is {event}{why}"
         self.seen = len(lines)
 
 
@@ -152,7 +156,9 @@ def states(cluster: Cluster) -> dict[str, str]:
             continue
         wanted, running = target["spec"].get("replicas", 0), target.get("status", {}).get("readyReplicas", 0)
         active = said.get("Active", {}).get("message", "")
-        found[name] = f"{'#' * wanted or '-'}  {wanted} replicas, {running} running; {active}"
+        found[name] = (
+            f"{'#' * wanted or '-'}  {wanted} replica{'s' if wanted != 1 else ''}, {running} running; {active}"
+        )
     return found
 
 

@@ -22,7 +22,8 @@ def in_shop(found: dict[str, object]) -> dict[str, object]:
 def test_what_admission_refuses_is_told_and_all_else_goes_on(tmp_path: Path) -> None:
     wrong = scaled_object("worker", PODS | {"metadata": {"podSelector": "app=tickets", "value": "0"}})
     other = scaled_object("other", PODS | {"metadata": {**PODS["metadata"], "valeu": "3"}}, minReplicaCount=1)
-    write(tmp_path / "all.yaml", wrong, other, deployment("other"), deployment("worker"))
+    ingress = {"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "a"}}
+    write(tmp_path / "all.yaml", wrong, other, deployment("other"), deployment("worker"), ingress)
     with dev(tmp_path, "all.yaml") as running:
         refused = 'all.yaml, document 1: admission webhook "vscaledobject.kb.io" denied the request: spec.triggers[0] '
         running.wait_for(f"files: {refused}(kubernetes-workload): value: must be greater than 0")
@@ -30,6 +31,8 @@ def test_what_admission_refuses_is_told_and_all_else_goes_on(tmp_path: Path) -> 
             "document 2: warning: spec.triggers[0] (kubernetes-workload): nothing reads the parameter valeu"
         )
         running.wait_for("other: #  1/1 ready")
+        left_out = "document 5: left out: the embedded cluster has no kind Ingress in networking.k8s.io/v1"
+        assert running.said().count(left_out) == 1
         # One that is on the same target too is told of as such, though both come at once.
         two = [scaled_object(name, PODS, scaleTargetRef={"name": "worker"}) for name in ("worker", "second")]
         write(tmp_path / "all.yaml", *two, deployment("worker"))
@@ -67,5 +70,7 @@ def test_a_folder_with_nothing_in_it_is_told(tmp_path: Path) -> None:
     write(folder / "deeper" / "a.yaml", deployment("a"))
     with dev(tmp_path, "all") as running:
         running.wait_for("keda-py: all has no .yaml, .yml or .json file in it, and folders within it are not read; ")
+        (folder / "a.yaml").write_text("# to be written\n")
+        running.wait_for("files: all/a.yaml has no object in it")
         write(folder / "a.yaml", deployment("a"))
         running.wait_for("files: all/a.yaml: deployment.apps/a created")

@@ -36,6 +36,7 @@ def told(event: str, **fields: object) -> str:
         ),
         ("deleted", {**HPA, "why": "paused"}, "HPA/keda-hpa-orders deleted: paused"),
         ("created jobs", MADE, "orders created 2 Jobs: queue 2, 1 running"),
+        ("created jobs", {**MADE, "jobs": 1}, "orders created 1 Job: queue 2, 1 running"),
         ("ScaledObject is paused", OBJECT, "orders is paused"),
         ("will retry", {**OBJECT, "message": "gone", "seconds": 1.5}, "orders will retry (seconds 1.5): gone"),
         ("will retry", {**OBJECT, "exc_info": ValueError("x")}, "orders will retry: ValueError: x"),

@@ -39,6 +39,16 @@ def test_it_shows_the_main_job_and_ends_by_itself(tmp_path: Path) -> None:
     assert running.left() == []
 
 
+def test_an_old_python_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\nif [ "$1" = -V ]; then echo Python 3.10.13; else exit 1; fi\n')
+    old.chmod(0o755)
+    running = Dev(["requirements/try.sh", str(tmp_path / "try"), str(old)], tmp_path, cwd=ROOT)
+    assert running.process.wait(60) == 1
+    assert "Python 3.10.13 is too old, 3.11 is needed" in running.said()
+    assert not (tmp_path / "try").exists()
+
+
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     running = make_run(tmp_path)
     running.wait_until(lambda: "order-worker: #####  5/5 ready" in running.said(), "workers", seconds=300)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers import free_port
 
-from .command import Dev, dev, refused
+from .command import KEDA_PY, SECONDS, Dev, dev, refused
 from .manifests import deployment, scaled_object, write
 
 pytestmark = pytest.mark.e2e
@@ -26,10 +26,6 @@ def test_yaml_that_is_none_names_file_document_and_line(tmp_path: Path) -> None:
     [
         ([1], "document 1: an object needs apiVersion, kind and metadata.name"),
         ({"kind": "Namespace", "apiVersion": "v1", "metadata": {}}, "document 1: an object needs apiVersion, kind"),
-        (
-            {"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "a"}},
-            "document 1: the embedded cluster has no kind Ingress in networking.k8s.io/v1; take it out of the file",
-        ),
         (
             scaled_object("a", CRON) | {"kind": "ScaledObjet"},
             "the embedded cluster has no kind ScaledObjet in keda.sh/v1alpha1; did you mean ScaledObject?",
@@ -56,10 +52,38 @@ def test_a_file_in_a_folder_is_refused_like_any(tmp_path: Path) -> None:
     assert refused(tmp_path, "all") == "keda-py: all/b.yml cannot be read: it is no text in UTF-8"
 
 
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", scaled_object("NoName", CRON), scaled_object("b", CRON, maxReplicaCount="many"))
+    (tmp_path / "b.yaml").write_text("kind: [")
+    running = Dev([*KEDA_PY, "dev", "--port", "0", "a.yaml", "b.yaml"], tmp_path)
+    assert running.process.wait(SECONDS) == 2
+    lines = running.said().splitlines()
+    for line, place in zip(lines, ("a.yaml, document 1", "a.yaml, document 2", "b.yaml, document 1"), strict=True):
+        assert line.startswith(f"keda-py: {place}: ")
+
+
+def test_a_template_is_told_from_a_typing_error(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Namespace\nmetadata:\n  name: {{ .Values.name }}\n")
+    assert refused(tmp_path, "a.yaml").endswith("; a template has to be rendered first, as by helm template")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("https://example.com/a.yaml", "https://example.com/a.yaml is no file: download it first"),
+        ("-", "- is no file that can be read again: pipe into kubectl apply -f - while keda-py dev runs"),
+        ("/dev/null", "/dev/null is no file that can be read again: "),
+    ],
+)
+def test_what_is_no_file_says_where_it_can_go(tmp_path: Path, value: str, says: str) -> None:
+    assert says in refused(tmp_path, value)
+
+
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     port = str(free_port())
     with dev(tmp_path, "--port", port) as running:
         assert running.kubeconfig
+        running.wait_for("There is no ScaledObject or ScaledJob yet: kubectl apply one.")
         line = refused(tmp_path, "--port", port)
     assert line == f"keda-py: cannot listen on 127.0.0.1:{port}: Address already in use; change --port"
 

@@ -11,8 +11,8 @@ from keda_py.dev.snapshot import Activity, Entry, Measure, Replicas, ScaledSeen,
 from keda_py.dev.view import View
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CRON = TriggerSeen("cron", Activity.INACTIVE, (Measure(0.0, 1.0, per_replica=True),))
-QUEUE = TriggerSeen("rabbitmq orders", Activity.ACTIVE, (Measure(23.0, 5.0, per_replica=True),))
+CRON = TriggerSeen("cron", Activity.INACTIVE, (Measure(0.0, 1.0, per="replica"),))
+QUEUE = TriggerSeen("rabbitmq orders", Activity.ACTIVE, (Measure(23.0, 5.0, per="replica"),))
 ORDERS = ScaledSeen(
     kind="ScaledObject",
     namespace="shop",
@@ -77,6 +77,11 @@ def test_the_rest_of_a_cooldown() -> None:
     assert "12 s left" in shown(Snapshot(AT, (seen,)))
     later = replace(seen, cooldown=timedelta(seconds=3))
     assert list(changes(Snapshot(AT, (seen,)), Snapshot(AT, (later,)))) == [], "time alone is no change"
+
+
+def test_the_title_takes_one_row_of_a_narrow_window() -> None:
+    _, second, *_ = shown(Snapshot(AT, (ORDERS,), (WOKE,)), width=34, height=8).splitlines()
+    assert second.startswith("export KUBECONFIG=/tmp/k")
 
 
 def test_nothing_yet() -> None:
@@ -185,7 +190,7 @@ def test_lines_tell_what_is_new() -> None:
 
 
 def test_units_and_values_that_are_not_there() -> None:
-    cpu = TriggerSeen("cpu", Activity.UNREAD, (Measure(None, 60.0, per_replica=False, unit="%"),))
-    pending = TriggerSeen("kafka", Activity.PENDING, (Measure(None, 10.0, per_replica=True),))
+    cpu = TriggerSeen("cpu", Activity.UNREAD, (Measure(None, 60.0, unit="%"),))
+    pending = TriggerSeen("kafka", Activity.PENDING, (Measure(None, 10.0, per="replica"),))
     (line,) = changes(Snapshot(AT), Snapshot(AT, (replace(ORDERS, triggers=(cpu, pending)),)))
     assert "; cpu ? / 60% (for the HPA only), kafka being read; " in line

@@ -82,6 +82,38 @@ def test_a_template_that_is_refused_is_told_and_mended_by_an_edit(world: World, 
     world.until_ready("a")
 
 
+# --- any Job's spec -------------------------------------------------------------------------------------------------
+
+
+def test_any_job_spec_is_made_as_it_is_written_and_ends_as_it_says(world: World, source: Source) -> None:
+    """What this release of Kubernetes knows of Jobs and KEDA's CRD may not, in an object with a long name."""
+    target = {
+        "completions": 3,
+        "parallelism": 3,
+        "completionMode": "Indexed",
+        "backoffLimitPerIndex": 1,
+        "maxFailedIndexes": 2,
+        "podReplacementPolicy": "Failed",
+        "ttlSecondsAfterFinished": 1,
+        "podFailurePolicy": {"rules": [{"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [42]}}]},
+        "successPolicy": {"rules": [{"succeededIndexes": "1", "succeededCount": 1}]},
+    }
+    long, trigger = f"indexed-{'x' * 52}", source.trigger("a", target=1)
+    source.values["a"] = 1
+    indexed = world.scaled_job(long, trigger, pod=sleeping(2))
+    indexed["spec"]["jobTargetRef"] |= target
+    unset = world.scaled_job("unset", trigger, pod=sleeping(3600) | {"restartPolicy": None})
+    world.apply(indexed, unset)
+    (first,) = until_jobs(world, long, 1).values()
+    spec = first["spec"]
+    spec["podFailurePolicy"]["rules"][0].pop("onPodConditions", None)
+    assert {name: spec[name] for name in target} == target
+    (other,) = until_jobs(world, "unset", 1).values()
+    assert other["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure"
+    # It ends with the one index that it is for, and is gone then by its time to live: neither holds up the next.
+    world.until(lambda: bool(set(jobs(world, long)) - {first["metadata"]["uid"]}), "the next one", 120, every=0.5)
+
+
 # --- edits and history ----------------------------------------------------------------------------------------------
 
 

@@ -87,8 +87,8 @@ class World(Embedded):
             "apis/keda.sh/v1alpha1", "scaledjobs", name, spec={"pollingInterval": INTERVAL, **made}, metadata=metadata
         )
 
-    def edit(self, name: str, patch: dict[str, Any]) -> None:
-        self.do("PATCH", f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledjobs/{name}", patch)
+    def edit(self, name: str, patch: dict[str, Any], subresource: str = "") -> None:
+        self.do("PATCH", f"/apis/keda.sh/v1alpha1/namespaces/{SPACE}/scaledjobs/{name}{subresource}", patch)
 
     def jobs(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.do("GET", f"/apis/batch/v1/namespaces/{SPACE}/jobs")["items"]

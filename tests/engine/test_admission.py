@@ -229,6 +229,11 @@ async def test_an_update_is_minded_if_it_asks_for_something_else() -> None:
             {"jobTargetRef": {"template": {"spec": {"containers": "none"}}}, "triggers": [{"type": "cron"}]},
             Refusal.MANIFEST,
         ),
+        (
+            "ScaledJob",
+            {"jobTargetRef": {"template": {"metadata": {"labels": "none"}}}, "triggers": [{"type": "cron"}]},
+            Refusal.MANIFEST,
+        ),
         ("TriggerAuthentication", {"podIdentity": {"provider": "aws", "externalID": "x"}}, Refusal.AUTHENTICATION),
         ("ClusterTriggerAuthentication", {"podIdentity": {"provider": "no-cloud"}}, Refusal.MANIFEST),
         ("CloudEventSource", {"destination": {}, "eventSubscription": {"includedEventTypes": ["x"]}}, Refusal.MANIFEST),

@@ -130,6 +130,16 @@ async def test_it_takes_more_than_the_activation_target(values: dict[str, float 
         assert made.replicas("app") > 0
 
 
+async def test_a_formula_is_given_what_kedas_scalers_hand_on(values: dict[str, float | Exception]) -> None:
+    """Three decimals, and nothing below zero."""
+    values |= {"a": 0.0004, "b": -5.0}
+    async with after(30, "a * 100000 - b") as made:
+        assert made.replicas("app") == 0
+        values["a"] = 0.0005
+        await asyncio.sleep(11)
+        assert made.replicas("app") > 0
+
+
 @pytest.mark.parametrize("pauses", [False, True])
 async def test_what_was_made_of_other_triggers_says_nothing(
     values: dict[str, float | Exception], *, pauses: bool

@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from keda_py.api.meta import ManifestError
 from keda_py.api.scaled_job import ScaledJob
-from keda_py.engine.job import Jobs, job_name, trim_job, trim_pod
+from keda_py.engine.job import Jobs, job_name, manifest, trim_job, trim_pod
 from keda_py.kube.reflector import Store
 
 pytestmark = pytest.mark.looptime
@@ -102,7 +103,128 @@ def test_a_long_name_is_cut_before_what_tells_jobs_apart() -> None:
 
 async def test_only_numbers_of_the_object_itself_count() -> None:
     known = Jobs(found := Store(trim_job), Store(trim_pod), wake=lambda _: None)
-    for name in ("orders-0c1d2e3f-17", "orders-ffffffff-99", "orders-x7f2k", "orders-0c1d2e3f-"):
+    by_hand = f"orders-0c1d2e3f-{'9' * 40}"
+    for name in ("orders-0c1d2e3f-17", "orders-ffffffff-99", "orders-x7f2k", "orders-0c1d2e3f-", by_hand):
         job = finished(1)
         found.put(job | {"metadata": job["metadata"] | {"name": name}})
     assert known.highest(owned()) == 17
+
+
+# --- what a Job is made of --------------------------------------------------------------------------------------------
+
+
+def made_of(target: dict[str, Any], name: str = "orders", **metadata: Any) -> dict[str, Any]:
+    spec = {"jobTargetRef": target, "triggers": [{"type": "cron", "metadata": {}}]}
+    about = {"name": name, "namespace": "default", "uid": UID, "generation": 3, **metadata}
+    return manifest(ScaledJob.parse({"metadata": about, "spec": spec}), 7)
+
+
+ANY_SPEC: dict[str, Any] = {
+    "parallelism": 3,
+    "completions": 6,
+    "completionMode": "Indexed",
+    "backoffLimit": 0,
+    "backoffLimitPerIndex": 1,
+    "maxFailedIndexes": 2,
+    "activeDeadlineSeconds": 9_007_199_254_740_993,
+    "ttlSecondsAfterFinished": 0,
+    "suspend": True,
+    "managedBy": "kueue.x-k8s.io/multikueue",
+    "podReplacementPolicy": "Failed",
+    "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]},
+    "successPolicy": {"rules": [{"succeededIndexes": "0,2-3", "succeededCount": 1}]},
+    "manualSelector": True,
+    "selector": {"matchLabels": {"a": "b"}},
+    "not known yet": {"nested": [1, 2.5, None, "x"]},
+    "template": {
+        "metadata": {
+            "name": "n",
+            "generateName": "g-",
+            "labels": {"app": "worker", "scaledjob.keda.sh/name": "lie"},
+            "annotations": {"note": "n"},
+            "finalizers": ["example.com/f"],
+        },
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}], "new field": {"deep": True}},
+    },
+}
+
+
+def test_a_job_spec_is_taken_as_it_is() -> None:
+    spec = made_of(copied(ANY_SPEC))["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert labels == {"app": "worker", "scaledjob.keda.sh/name": "orders"}
+    labels["scaledjob.keda.sh/name"] = "lie"
+    assert spec == ANY_SPEC
+
+
+@pytest.mark.parametrize(
+    ("pod", "policy"),
+    [
+        ({}, "OnFailure"),
+        ({"restartPolicy": None}, "OnFailure"),
+        ({"restartPolicy": ""}, "OnFailure"),
+        ({"restartPolicy": "Never"}, "Never"),
+        ({"restartPolicy": "Always"}, "Always"),
+    ],
+)
+def test_a_restart_policy_that_is_not_set_is_on_failure(pod: dict[str, Any], policy: str) -> None:
+    """As an empty one: a chart that leaves it to a value may well have none."""
+    assert made_of({"template": {"spec": pod}})["spec"]["template"]["spec"]["restartPolicy"] == policy
+
+
+def test_an_indexed_job_has_a_name_that_its_pods_can_have_with_their_index() -> None:
+    """The API server refuses another: each pod's hostname is the Job's name and the index (batch/validation)."""
+    long = "a" * 60
+    for completions, room in ((1, 61), (10, 61), (11, 60), (1000, 59)):
+        job = made_of({"completionMode": "Indexed", "completions": completions, "template": {}}, long)
+        assert len(job["metadata"]["name"]) == room
+    assert len(made_of({"template": {}}, long)["metadata"]["name"]) == 63
+    short = made_of({"completionMode": "Indexed", "completions": 5, "template": {}})["metadata"]["name"]
+    assert short == "orders-0c1d2e3f-7"
+
+
+@pytest.mark.parametrize(
+    ("target", "where"),
+    [
+        ({"template": "x"}, "template"),
+        ({"template": {"metadata": "x"}}, "template.metadata"),
+        ({"template": {"metadata": {"labels": ["x"]}}}, "template.metadata.labels"),
+        ({"template": {"spec": ["x"]}}, "template.spec"),
+    ],
+)
+def test_what_is_written_to_has_to_be_an_object(target: dict[str, Any], where: str) -> None:
+    with pytest.raises(ManifestError, match=rf"spec\.jobTargetRef: {where} has to be an object"):
+        made_of(target)
+
+
+async def test_a_job_is_not_back_when_an_answer_tells_of_it_after_it_has_gone() -> None:
+    known = Jobs(found := Store(trim_job), Store(trim_pod), wake=lambda _: None)
+    job = finished(1)
+    known.answered(job)
+    assert [one.name for one in known.of(owned())] == [job["metadata"]["name"]]
+    found.remove(("default", job["metadata"]["name"]))
+    known.answered(job)
+    assert known.of(owned()) == []
+    # Another one of that name is another one.
+    known.answered(job | {"metadata": job["metadata"] | {"uid": "99999999-2222-3333-4444-000000000000"}})
+    assert len(known.of(owned())) == 1
+
+
+async def test_a_job_that_somebody_gives_another_label_is_not_kept_twice() -> None:
+    known = Jobs(found := Store(trim_job), Store(trim_pod), wake=lambda _: None)
+    job = finished(1)
+    found.put(job)
+    moved = job["metadata"] | {"labels": {"scaledjob.keda.sh/name": "others"}, "resourceVersion": "2000"}
+    found.put(job | {"metadata": moved})
+    assert known.of(owned()) == []
+    found.remove(("default", job["metadata"]["name"]))
+    assert not known._jobs
+
+
+async def test_numbers_of_jobs_that_are_still_there_are_not_forgotten_with_their_object() -> None:
+    known = Jobs(found := Store(trim_job), Store(trim_pod), wake=lambda _: None)
+    for number in (3, 5, 9):
+        found.put(finished(number))
+    found.remove(("default", finished(9)["metadata"]["name"]))
+    known.forget(("default", "orders"))
+    assert known.highest(owned()) == 5

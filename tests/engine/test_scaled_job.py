@@ -39,6 +39,15 @@ async def test_one_job_for_each_message(strategy: dict[str, str], shows_taken: b
         assert len(world.jobs()) == 7 + 6 * 3
 
 
+async def test_less_than_half_a_thousandth_is_nothing() -> None:
+    world = World()
+    async with world.running():
+        world.broker.waiting["q"] = 0.0004  # type: ignore[assignment]
+        world.scaled_job("q")
+        await asyncio.sleep(60)
+        assert not world.jobs()
+
+
 async def test_eager_fills_up_and_no_further() -> None:
     world = World()
     async with world.running():
@@ -146,6 +155,19 @@ async def test_while_the_jobs_are_not_known_none_is_made() -> None:
         await asyncio.sleep(60)
         assert len(world.jobs()) == 5
         assert world.condition("q", "Ready")[0] == "True"
+
+
+async def test_a_list_of_jobs_that_takes_its_time_is_waited_for_without_a_word() -> None:
+    world = World()
+    world.wire.late = {"GET /apis/batch/v1/jobs": 20}
+    async with world.running():
+        world.broker.waiting["q"] = 2
+        world.scaled_job("q")
+        await asyncio.sleep(15)
+        assert world.jobs() == []
+        await asyncio.sleep(10)
+        assert len(world.jobs()) == 2
+        assert world.events("ScaledJobCheckFailed") == []
 
 
 async def test_a_refused_job_is_tried_less_and_less_and_the_reason_is_told() -> None:

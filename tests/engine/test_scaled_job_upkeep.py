@@ -20,6 +20,7 @@ async def test_what_a_job_looks_like() -> None:
             labels={"team": "a", "secret": "x", "scaledjob.keda.sh/name": "lie", "app.kubernetes.io/version": "7"},
             annotations={
                 "note": "n",
+                "scaledjob.keda.sh/generation": "7",
                 "kubectl.kubernetes.io/last-applied-configuration": "{}",
                 "scaledjob.keda.sh/job-excluded-labels": "secret,other",
             },
@@ -37,7 +38,7 @@ async def test_what_a_job_looks_like() -> None:
             "scaledjob.keda.sh/name": "q",
             "team": "a",
         }
-        assert metadata["annotations"]["scaledjob.keda.sh/generation"] == "1"
+        assert metadata["annotations"]["scaledjob.keda.sh/generation"] == str(owner["generation"]) == "1"
         assert metadata["annotations"]["note"] == "n"
         assert "kubectl.kubernetes.io/last-applied-configuration" not in metadata["annotations"]
         (reference,) = metadata["ownerReferences"]
@@ -98,6 +99,19 @@ async def test_paused_nothing_is_made_and_what_runs_goes_on() -> None:
         assert len(world.events("ScaledJobUnpaused")) == 1
 
 
+async def test_what_is_paused_need_make_no_sense() -> None:
+    world = World()
+    async with world.running():
+        pause = {"autoscaling.keda.sh/paused": ""}
+        world.scaled_job("q", queue("q") | {"metricType": "Value"}, annotations=pause)
+        await asyncio.sleep(5)
+        assert world.condition("q", "Paused")[0] == "True"
+        assert world.condition("q", "Ready")[:2] == ("True", "ScaledJobReady")
+        world.edit("q", {"metadata": {"annotations": {"autoscaling.keda.sh/paused": "F"}}})
+        await asyncio.sleep(5)
+        assert world.condition("q", "Ready")[:2] == ("False", "ScaledJobCheckFailed")
+
+
 async def test_history_is_pruned_from_its_beginning() -> None:
     world = World()
     async with world.running():
@@ -120,6 +134,22 @@ async def test_a_steady_object_is_neither_written_nor_listed() -> None:
         await asyncio.sleep(60)
         world.wire.calls.clear()
         await asyncio.sleep(200)
+        assert world.wire.calls == []
+
+
+async def test_rounds_of_many_with_a_history_ask_the_api_server_nothing() -> None:
+    world = World()
+    names = [f"q{number}" for number in range(25)]
+    async with world.running():
+        for name in names:
+            world.broker.waiting[name] = 4
+            world.scaled_job(name, lasts=3)
+        await asyncio.sleep(INTERVAL * 6)
+        assert len(world.jobs()) == 4 * len(names)
+        world.wire.calls.clear()
+        world.broker.asked.clear()
+        await asyncio.sleep(INTERVAL * 3)
+        assert min(world.broker.asked[name] for name in names) >= 2
         assert world.wire.calls == []
 
 

@@ -52,8 +52,12 @@ class Wire:
         self.refused: tuple[str, ...] = ()
         self.lost: set[str] = set()
         """Calls that are carried out, and not answered."""
+        self.late: dict[str, float] = {}
+        """Calls, by how they begin, that are carried out at once and answered so many seconds later."""
         self.room: Callable[[], bool] = lambda: True
-        """Whether a quota lets one more Job be made."""
+        """Whether one more Job may be made."""
+        self.no_room = _forbidden("exceeded quota")
+        """What is said if not."""
         self.cut = asyncio.Event()
         self.streams: Counter[str] = Counter()
 
@@ -63,7 +67,7 @@ class Wire:
         if any(part in path for part in self.refused):
             return _forbidden(f"{path} is forbidden: not you")
         if method == "POST" and path.endswith("/jobs") and not self.room():
-            return _forbidden("exceeded quota")
+            return self.no_room
         return None
 
     async def request(self, method: str, path: str, *, params: Mapping[str, str], **rest: Any) -> Response:
@@ -73,6 +77,7 @@ class Wire:
         answer = self._check(path, method) or await self._local.request(method, path, params=params, **rest)
         if about in self.lost:
             raise ConnectionError("connection reset")
+        await asyncio.sleep(sum(seconds for start, seconds in self.late.items() if about.startswith(start)))
         return answer
 
     @asynccontextmanager
@@ -138,7 +143,7 @@ class Embedded:
             [Installed(name, found) for name, found in (sinks or {}).items()],  # type: ignore[misc]
         )
         self.settings = Settings(
-            external_metrics=None, webhook=None, telemetry=None, health=None, reconciles=3, **settings
+            external_metrics=None, webhook=None, telemetry=None, health=None, reconciles=3, job_reconciles=3, **settings
         )
         self.chance, self.now = chance, now
         self.daemon = self.another(self.wire)

@@ -85,7 +85,12 @@ def test_identities_beyond_kedas_own_cases(
 
 @pytest.mark.parametrize(
     ("auth", "missing"),
-    [({}, "awsAccessKeyID: required"), ({"awsAccessKeyID": "c4nary"}, "awsSecretAccessKey: required")],
+    [
+        ({}, "awsAccessKeyID: required"),
+        ({"awsAccessKeyID": "c4nary"}, "awsSecretAccessKey: required"),
+        ({"awsAccessKeyID": " ", "awsSecretAccessKey": "c4nary"}, "awsAccessKeyID: required"),
+        ({"awsAccessKeyID": "c4nary", "awsSecretAccessKey": "\n"}, "awsSecretAccessKey: required"),
+    ],
 )
 def test_what_is_missing_is_named(auth: dict[str, str], missing: str) -> None:
     with pytest.raises(ScalerError, match=missing) as raised:

@@ -21,10 +21,10 @@ ROWS: Final[list[dict[str, Any]]] = [
 
 def is_json(text: str) -> bool:
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=float)
     except ValueError:
         return False
-    return True
+    return not any(word in text for word in ("NaN", "Infinity"))
 
 
 def compares_text_with_a_number(row: dict[str, Any]) -> bool:
@@ -39,7 +39,7 @@ KNOWN_DIFFERENCES: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
     ),
     "XML works, in KEDA it never does": lambda row: row["input"]["format"] == "xml",
     "a whole number beyond 64 bits in YAML is a number": lambda row: (
-        row["input"]["format"] == "yaml" and "big" in row["input"]["valueLocation"]
+        row["input"]["format"] == "yaml" and "uint64" in row["result"].get("error", "")
     ),
     "a GJSON query does not compare a text with a number": compares_text_with_a_number,
 }
@@ -53,7 +53,8 @@ def difference(row: dict[str, Any]) -> str | None:
         return f"rejected: {error}" if result["ok"] else None
     if not result["ok"]:
         return f"accepted as {found}, KEDA says {result['error']}"
-    return None if found == result["value"] else f"{found}, KEDA has {result['value']}"
+    # Whole numbers stand there as floats are written, with more digits than a float has.
+    return None if found == float(result["value"]) else f"{found}, KEDA has {result['value']}"
 
 
 def test_every_row_of_the_oracle() -> None:
@@ -100,6 +101,55 @@ def test_xml_by_dotted_names(body: str, location: str, number: float) -> None:
 def test_what_xml_does_not_give(body: str, location: str, says: str) -> None:
     with pytest.raises(ScalerError, match=says):
         extract(body.encode(), location, "xml")
+
+
+@pytest.mark.parametrize(
+    ("scalar", "number"),
+    [
+        ("010", 8),
+        ("08", 8),
+        ("0o17", 15),
+        ("-0x1f", -31),
+        ("+0b11", 3),
+        ("1_000", 1000),
+        ("1e3", 1000),
+        ("5.", 5),
+        (".5", 0.5),
+        ("0.3", 0.3),
+        ('"0.3"', 0.30000000000000004),
+        ("!!float '1e3'", 1000),
+        ("!Ref 250m", 0.25),
+        ("1\n---\na: 2", 1),
+        ("1\nb: 2001-99-99\nc: =\nd: !Odd {a: [1]}\ne: !Even [1]", 1),
+    ],
+)
+def test_numbers_of_yaml(scalar: str, number: float) -> None:
+    assert extract(f"a: {scalar}\n".encode(), "a", "yaml") == number
+
+
+@pytest.mark.parametrize("scalar", ["1:30", "1:30:05", "2001-01-01", "yes", ".inf", "_1", "0x", "!!int x", "1e400"])
+def test_what_is_no_number_in_yaml(scalar: str) -> None:
+    with pytest.raises(ScalerError):
+        extract(f"a: {scalar}\n".encode(), "a", "yaml")
+
+
+@pytest.mark.parametrize(
+    ("selector", "number"), [('m{a="1"}', 7), ('m{a="1",a="1"}', 7), ('{__name__="m",b="2"}', 7), ('m{a="2"}', 8)]
+)
+def test_what_a_selector_finds(selector: str, number: float) -> None:
+    body = b'#e TYPE m odd\n#TYPE m gauge\nm{a="1",b="2"} 7\nm{a="2"} 8\n'
+    assert extract(body, selector, "prometheus") == number
+    with pytest.raises(ScalerError, match="no such sample"):
+        extract(body, 'm{a="1",a="2"}', "prometheus")
+
+
+@pytest.mark.parametrize(
+    "rest", ["m_b x", "m_b 0x10", "# TYPE m_b count\nm_b 1", "# TYPE m_b gauge x", 'm_b{a="1",a="2"} 1']
+)
+def test_garbage_after_a_sample_is_garbage(rest: str) -> None:
+    assert extract(b"m_a 7\nm_b 1\n", "m_a", "prometheus") == 7
+    with pytest.raises(ScalerError):
+        extract(f"m_a 7\n{rest}\n".encode(), "m_a", "prometheus")
 
 
 @pytest.mark.e2e

@@ -15,7 +15,7 @@ from keda_py.scaler import MetadataError
 from keda_py.serve.certificate import Bundle, renewed
 
 from .asking import asking, read, value
-from .http_world import JSON_VALUE, KINDS, Source, metrics_api, serving
+from .http_world import JSON_VALUE, KINDS, Source, metrics_api, prometheus, serving
 
 # They start servers.
 pytestmark = pytest.mark.e2e
@@ -170,6 +170,13 @@ async def test_certificates_that_are_none_are_told_before_anything_is_asked(part
             await read(metrics_api(source, auth | {part: "no PEM"}, authModes="tls"))
         with pytest.raises(MetadataError, match="belong together"):
             await read(metrics_api(source, auth | {"key": bundle("other").key.decode()}, authModes="tls"))
+    assert not source.asked
+
+
+async def test_prometheus_has_to_be_given_an_authority_beside_any_mode() -> None:
+    async with serving() as source:
+        with pytest.raises(MetadataError, match="ca"):
+            await read(prometheus(source, {"ca": "no PEM", "token": "t"}, authModes="bearer"))
     assert not source.asked
 
 

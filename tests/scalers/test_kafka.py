@@ -226,6 +226,8 @@ def test_a_name_that_is_no_text_is_told(kind: Any, name: str) -> None:
 def test_what_of_apache_kafka_makes_no_sense_is_told() -> None:
     with pytest.raises(MetadataError, match="gssapi is offered by the type kafka only"):
         made(ApacheKafkaScaler, GIVEN | {"sasl": "gssapi"})
+    with pytest.raises(MetadataError, match="sasl: name one only"):
+        made(ApacheKafkaScaler, GIVEN | {"sasl": "scram_sha512,aws_msk_iam"})
     with pytest.raises(MetadataError, match="sasl: given both in"):
         made(ApacheKafkaScaler, GIVEN | {"sasl": "none"}, auth={"sasl": "none"})
 

@@ -4,6 +4,7 @@ All rows of a type count as soon as the type is registered. Where we differ on p
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -22,12 +23,14 @@ from keda_py.scaler import ExternalSpec, Inputs, Platform, PodIdentity, Scaler, 
 ORACLE: Final = Path(__file__).parents[1] / "oracle" / "scaler-parse.jsonl"
 REGISTRY: Final = Registry.installed()
 
+_CERTIFICATES: Final = re.compile("PEM|belong together")
+
 Row = dict[str, Any]
 
 
 def _reads_nothing_as_zero(row: Row) -> bool:
-    value = row["input"]["metadata"].get("value", "")
-    return row["type"] in {"cpu", "memory"} and not any(digit in value for digit in "0123456789")
+    value = row["input"]["metadata"].get("value", "").strip()
+    return row["type"] in {"cpu", "memory"} and not re.match(r"[+-]?\.?[0-9]", value)
 
 
 def _fails_only_when_read(row: Row) -> bool:
@@ -102,6 +105,9 @@ def difference(row: Row) -> str | None:
     try:
         scaler = built(row)
     except ScalerError as error:
+        # Certificates are looked at after the parse, and of some rows the oracle has no more than that.
+        if "constructOk" not in row and _CERTIFICATES.search(str(error)):
+            return None
         return f"rejected: {error}" if accepted else None
     if not accepted:
         return f"accepted, KEDA says {row.get('error') or row.get('constructError')}"
@@ -119,6 +125,9 @@ def different_values(scaler: Scaler[Any], row: Row) -> str | None:
         name = parameter.names[0]
         ours = plain(getattr(scaler.meta, next(k for k, v in type(scaler.meta).model_fields.items() if v is info)))
         theirs = row["parsed"].get(name)
+        if isinstance(ours, float) and theirs is not None:
+            # A whole number stands there as floats are written, with more digits than a float has.
+            theirs = float(theirs)
         if ours != theirs and not (theirs is None and ours in (None, "", 0, False, [], {}, {"seconds": 0})):
             return f"{name} is {ours!r}, KEDA has {theirs!r}"
         found = locate(parameter, scaler.trigger.inputs)

@@ -116,6 +116,18 @@ async def settled(broker: Broker, count: int) -> None:
     await eventually(lambda: asyncio.to_thread(ours, broker), lambda found: len(found) == count)
 
 
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("amqp://127.0.0.1:1/", "amqp://127.0.0.1:1: Connection refused"),
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1: Connection refused"),
+        ("amqp://no-such-host.invalid/", "amqp://no-such-host.invalid:5672: Name or service not known"),
+    ],
+)
+async def test_nobody_there(host: str, says: str) -> None:
+    assert says in str((await read(trigger(host, "kept"), seconds=SECONDS)).failure)
+
+
 @SCHEMES
 async def test_a_line_that_is_cut_in_the_middle_of_an_answer(broker: Broker, scheme: str) -> None:
     async with wired(broker.ports[scheme]) as wire, asking(through(wire, scheme), seconds=SECONDS) as (live,):

@@ -57,6 +57,7 @@ class Process:
             telemetry=None,
             health=None,
             reconciles=3,
+            job_reconciles=3,
             leadership=Leadership(elect=elects),
         )
         registry = Registry([Installed(name, found) for name, found in scalers.items()])  # type: ignore[list-item]

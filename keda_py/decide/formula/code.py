@@ -47,7 +47,10 @@ DEEPEST: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A part of a formula. `size`: how many parts it has. `constant`: it is always the same; `text`: this text."""
+    """A part of a formula. `size`: how many parts it has. `constant`: it is always the same; `text`: this text.
+
+    `written`: an array whose elements stand there, two or more, and are not all known.
+    """
 
     kind: Kind
     run: Run
@@ -55,6 +58,7 @@ class Code:
     depth: int = 1
     constant: bool = False
     text: str | None = None
+    written: bool = False
 
 
 def made(column: int, kind: Kind, run: Run, parts: Sequence[Code]) -> Code:
@@ -226,7 +230,9 @@ def array(column: int, parts: Sequence[Code]) -> Code:
     runs = [part.run for part in parts]
     kinds = {"unknown" if part.kind is NIL else part.kind.name for part in parts}
     kind = array_of(parts[-1].kind if parts else UNKNOWN) if len(kinds) <= 1 else ARRAY
-    return made(column, kind, lambda frame: [run(frame) for run in runs], parts)
+    known = all(part.constant and part.kind is not NIL for part in parts)
+    found = made(column, kind, lambda frame: [run(frame) for run in runs], parts)
+    return replace(found, written=len(parts) > 1 and not known)
 
 
 def mapping(column: int, keys: Sequence[Code], values: Sequence[Code]) -> Code:

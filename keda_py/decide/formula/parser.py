@@ -36,6 +36,8 @@ class Parser:
         self.places = 1
         """How many places the frame has; the first is for the steps."""
         self._names = names
+        # With these KEDA writes brackets around it, or nothing, and then it may be several expressions.
+        self._bare = "??" in text or text.startswith("float(")
         self._tokens = list(tokens(text))
         self._at = 0
         self._nested = 0
@@ -44,9 +46,10 @@ class Parser:
 
     def formula(self) -> Code:
         """Return the code of the whole; raise `FormulaError` where it makes no sense."""
-        whole = self._expression(0)
-        # KEDA writes float() around it, where a comma may follow.
-        self._took(",")
+        whole = self._sequence() if self._bare else self._expression(0)
+        if not self._bare:
+            # KEDA writes float() around it, where a comma may follow.
+            self._took(",")
         if self._token.sort is not Sort.END:
             raise self._unexpected("an operator or the end of the formula")
         return whole
@@ -312,6 +315,8 @@ class Parser:
         if name.text not in _KNOWN:
             there = ", ".join(sorted(_KNOWN))
             raise FormulaError.at(name.column, f"there is no function {name.text}; there are: {there}")
+        if name.text in self._names:
+            raise FormulaError.at(name.column, f"{name.text} is a trigger here, which cannot be called")
         self._expect("(")
         if name.text in PREDICATES:
             return self._predicate(name, self._expression(0) if piped is None else piped, comma=piped is None)
@@ -321,9 +326,10 @@ class Parser:
 
     def _predicate(self, name: Token, array: Code, *, comma: bool) -> Code:
         predicate = PREDICATES[name.text]
-        scope = Scope(name.text, elements(name.text, name.column, array), self._place(), self._place(), self._place())
         third = None
         bare = predicate.bare and self._is(")")
+        element, places = elements(name.text, name.column, array), (self._place(), self._place(), self._place())
+        scope = Scope(name.text, element, *places, from_the_end=bare and array.written)
         if comma and not bare:
             self._expect(",")
         if bare:

@@ -27,13 +27,17 @@ from keda_py.decide.formula.operator import BINARY
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What ``#`` is in a predicate: the kind of the elements, and the places in the frame of what stands for them."""
+    """What ``#`` is in a predicate: the kind of the elements, and the places in the frame of what stands for them.
+
+    `from_the_end`: whether a sum begins with the last element.
+    """
 
     function: str
     element: Kind
     item: int
     index: int
     so_far: int
+    from_the_end: bool = False
 
     def pointed(self, column: int, name: str) -> Code:
         """Return the code of ``#``, ``#index`` or ``#acc``."""
@@ -130,9 +134,11 @@ def _count(walk: Walk) -> int:
 
 
 def _sum(walk: Walk) -> Any:
-    total: Any = 0
-    for visit in walk.all():
-        total = BINARY["+"].apply(visit.value, total, walk.frame[0])
+    values = [visit.value for visit in walk.all()]
+    # expr-lang makes a + (b + c) of sum([a, b, c]), which may be another float.
+    total = values.pop() if walk.scope.from_the_end else 0
+    for value in reversed(values) if walk.scope.from_the_end else values:
+        total = BINARY["+"].apply(value, total, walk.frame[0])
     return total
 
 
