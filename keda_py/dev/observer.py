@@ -10,12 +10,14 @@ from keda_py.api.scaled_job import ScaledJob
 from keda_py.api.scaled_object import ScaledObject
 from keda_py.decide.combine import Activity as Combined
 from keda_py.decide.jobs import Bounds
+from keda_py.decide.modifiers import metric
 from keda_py.decide.scale import Limits, Situation, cooled_down_at
 from keda_py.decide.status import find
 from keda_py.dev.snapshot import SCALED_JOB, Activity, Entry, Measure, Replicas, ScaledSeen, Snapshot, TriggerSeen
 from keda_py.devcluster import scale
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.store import Object
+from keda_py.engine.composite import Composite
 from keda_py.engine.job import trim_job
 from keda_py.engine.live import Key, Live
 from keda_py.engine.target import target_of
@@ -49,8 +51,10 @@ def _scaled_object(api: Api, raw: Object, live: Mapping[Key, Live], now: datetim
     status = raw.get("status") or {}
     active = find(status.get("conditions"), Condition.ACTIVE)
     cooling = active is not None and active.reason == Reason.COOLDOWN
+    made = (_formula(known.composite),) if known is not None and known.composite is not None else ()
     return replace(
         seen,
+        triggers=(*seen.triggers, *made),
         target=f"{reference.kind}/{reference.name}",
         replicas=_replicas(api, scaled_object),
         cooldown=_cooldown_left(scaled_object, known, now) if cooling and known is not None else None,
@@ -139,6 +143,17 @@ def _trigger(trigger: AnyTrigger, each: str) -> TriggerSeen:
     if outcome.failure is not None:
         return TriggerSeen(label, Activity.FAILING, measures, outcome.failure)
     return TriggerSeen(label, Activity.ACTIVE if outcome.active else Activity.INACTIVE, measures)
+
+
+def _formula(composite: Composite) -> TriggerSeen:
+    """Return what is made of all triggers, and decides in their place."""
+    target, said = metric(composite.modifiers).target, composite.said
+    per = "replica" if target.kind == "AverageValue" else ""
+    measures = (Measure(composite.value, float(parse(target.amount)), per),)
+    if said.failure is not None:
+        return TriggerSeen("formula", Activity.FAILING, measures, said.failure)
+    states = {None: Activity.PENDING, True: Activity.ACTIVE, False: Activity.INACTIVE}
+    return TriggerSeen("formula", states[said.active], measures)
 
 
 def _measure(trigger: LiveTrigger, spec: MetricSpec, each: str) -> Measure:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from keda_py.decide.status import format_time, parse_time
 from keda_py.devcluster.api import Api
 from keda_py.devcluster.controller import PODS, RefusedError, Writer
+from keda_py.devcluster.environment import Get
 from keda_py.devcluster.guard import Guard
 from keda_py.devcluster.process import Container, Containers
 from keda_py.devcluster.store import Change, Name, Object
@@ -89,7 +90,7 @@ class Kubelet:
         if self._processes:
             uid = found["metadata"]["uid"]
             running = self._running[uid] = Containers(
-                found, lambda: self._changed(found), now=self._time, guard=self._guard
+                found, lambda: self._changed(found), now=self._time, guard=self._guard, get=self._getter(found)
             )
             running.begin()
         self._write(found, "Running")
@@ -97,6 +98,10 @@ class Kubelet:
 
     def _time(self) -> str:
         return format_time(self._api.now())
+
+    def _getter(self, pod: Object) -> Get:
+        namespace = pod["metadata"]["namespace"]
+        return lambda place, name: self._api.store.get(place, (namespace, name))
 
     def _changed(self, pod: Object) -> None:
         """Tell the API how a pod's processes fare."""

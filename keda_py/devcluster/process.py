@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from keda_py.devcluster.environment import ConfigError, Get, command, environment
 from keda_py.devcluster.guard import Guard
 from keda_py.devcluster.store import Object
 
@@ -44,9 +45,12 @@ class Container:
 class Containers:
     """The processes of one pod."""
 
-    def __init__(self, pod: Object, changed: Callable[[], None], *, now: Callable[[], str], guard: Guard) -> None:
+    def __init__(
+        self, pod: Object, changed: Callable[[], None], *, now: Callable[[], str], guard: Guard, get: Get
+    ) -> None:
         """`changed`: told when a container has ended or begun anew, and when all have ended for good."""
         self._pod = pod
+        self._get = get
         self._now = now
         self._guard = guard
         self._policy = pod["spec"].get("restartPolicy", "Always")
@@ -109,17 +113,19 @@ class Containers:
 
     async def _process(self, container: Object) -> int:
         """Run a container's command once; return its exit code."""
-        command = [*(container.get("command") or []), *(container.get("args") or [])]
-        environment = {e["name"]: str(e.get("value", "")) for e in container.get("env") or []}
-        environment |= {"HOSTNAME": self._pod["metadata"]["name"], "PYTHONUNBUFFERED": "1"}
-        if not command:
+        try:
+            variables = environment(self._pod, container, self._get)
+        except ConfigError as error:
+            return self._cannot_run(container["name"], str(error))
+        words = command(container, variables)
+        if not words:
             # Only the image would know what to run.
             await self._stopping.wait()
             return 0
         try:
             process = await asyncio.create_subprocess_exec(
-                *command,
-                env=os.environ | environment,
+                *words,
+                env=os.environ | variables | {"HOSTNAME": self._pod["metadata"]["name"], "PYTHONUNBUFFERED": "1"},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -127,9 +133,7 @@ class Containers:
                 start_new_session=True,
             )
         except OSError as error:
-            self.lines.append(f"cannot run {command[0]}: {error.strerror}\n")
-            log.warning("cannot run", pod=self._pod["metadata"]["name"], command=command[0], reason=error.strerror)
-            return NOT_FOUND
+            return self._cannot_run(words[0], str(error.strerror))
         await self._guard.keep(process.pid)
         reading = asyncio.create_task(self._read(process.stdout))
         waiting = asyncio.create_task(process.wait())
@@ -145,6 +149,11 @@ class Containers:
         await self._guard.forget(process.pid)
         await reading
         return process.returncode or 0
+
+    def _cannot_run(self, what: str, reason: str) -> int:
+        self.lines.append(f"cannot run {what}: {reason}\n")
+        log.warning("cannot run", pod=self._pod["metadata"]["name"], command=what, reason=reason)
+        return NOT_FOUND
 
     async def _read(self, output: asyncio.StreamReader | None) -> None:
         if output is None:

@@ -36,6 +36,7 @@ class Finalizer:
         self._let_go: dict[Key, str] = {}
         """The uid of whom we have let go and still see: the API server's answer is no newer than what we know, and the
         watch may tell of the HPA's end first."""
+        cluster.scaled_objects.on_change(self._forget)
 
     async def adopt(self, raw: dict[str, Any], scaled_object: ScaledObject, scale: Scale) -> dict[str, Any]:
         """Put our label on an object, and if its deletion needs work the finalizer; write down what that needs."""
@@ -76,9 +77,9 @@ class Finalizer:
         self._let_go[key] = uid
         return True
 
-    def forget(self, key: Key) -> None:
-        """Let go of what is remembered of an object that is gone."""
-        self._let_go.pop(key, None)
+    def _forget(self, key: Key, _: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        if new is None:
+            self._let_go.pop(key, None)
 
     async def _restore(self, raw: dict[str, Any]) -> None:
         original = (raw.get("status") or {}).get("originalReplicaCount")

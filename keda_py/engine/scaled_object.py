@@ -96,7 +96,6 @@ class ScaledObjects:
         raw = self._cluster.scaled_objects.get(key)
         if raw is None:
             self._builder.forget(key)
-            self._finalizer.forget(key)
             return None
         if raw["metadata"].get("deletionTimestamp"):
             if self._owns(key) and await self._finalizer.finalize(key, raw):

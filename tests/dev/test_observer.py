@@ -4,9 +4,15 @@ import random
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
+from keda_py.api.scaled_object import ScaledObject
+from keda_py.decide.combine import Composed
 from keda_py.dev.observer import observe
+from keda_py.dev.snapshot import Activity, Measure, TriggerSeen
 from keda_py.devcluster.api import Request
 from keda_py.devcluster.cluster import DevCluster
+from keda_py.engine.composite import Composite
 from keda_py.engine.live import Live
 from keda_py.engine.trigger import BrokenTrigger
 from keda_py.scaler import ScalerError
@@ -51,3 +57,26 @@ async def test_the_hpa_does_not_repeat_what_a_trigger_tells() -> None:
     assert hpa_seen(cluster, failing) == "holds: it cannot read that either"
     assert hpa_seen(cluster, None) == f"cannot scale: {WHY}", "nobody else tells it"
     assert hpa_seen(cluster_with_an_hpa("FailedGetScale"), failing) == f"cannot scale: {WHY}", "that is another"
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (Composed(active=True), Activity.ACTIVE),
+        (Composed(active=False), Activity.INACTIVE),
+        (Composed(), Activity.PENDING),
+        (Composed(failure="no such name"), Activity.FAILING),
+    ],
+)
+async def test_what_a_formula_makes_of_all_triggers_is_shown_after_them(said: Composed, seen: Activity) -> None:
+    cluster = DevCluster(now=lambda: AT, chance=random.Random(1))
+    modifiers = {"formula": "a + 1", "target": "5"}
+    made = scaled_object("a", {**CRON, "name": "a"}, advanced={"scalingModifiers": modifiers})
+    raw = answered(cluster, "POST", "/apis/keda.sh/v1alpha1/namespaces/default/scaledobjects", made)
+    composite = Composite.of(ScaledObject.parse(raw).spec, lambda: AT)
+    assert composite is not None
+    composite.value, composite.said = 12.0, said
+    live = Live("uid", [BrokenTrigger(0, "cron", ScalerError("no such hour"), 30)], composite=composite)
+    (found,) = observe(cluster.api, {("default", "a"): live}, {}, (), AT).scaled
+    assert [one.label for one in found.triggers] == ["cron", "formula"]
+    assert found.triggers[1] == TriggerSeen("formula", seen, (Measure(12.0, 5.0, "replica"),), said.failure or "")

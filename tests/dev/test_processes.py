@@ -103,6 +103,17 @@ def test_a_command_that_ends_is_started_again_and_that_is_told(tmp_path: Path) -
         assert kubectl("logs", pod["metadata"]["name"]).count("the shop is closed") >= 3
 
 
+def test_a_secret_reaches_a_process_once_it_is_there(tmp_path: Path) -> None:
+    keen = deployment("keen", replicas=1, command=["sh", "-c", "echo to $URL; sleep 1000"])
+    url = {"name": "URL", "valueFrom": {"secretKeyRef": {"name": "broker", "key": "url"}}}
+    keen["spec"]["template"]["spec"]["containers"][0]["env"] = [url]  # type: ignore[index]
+    with dev(tmp_path, "--run-processes", write(tmp_path / "a.yaml", keen)) as running:
+        running.wait_for("cannot run main: there is no Secret broker")
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "broker"}, "stringData": {"url": "it"}}
+        Shell(running)("apply", "-f", write(tmp_path / "secret.yaml", secret))
+        running.wait_until(lambda: "to it" in Shell(running)("logs", "deployment/keen"), "its log")
+
+
 def test_jobs_are_made_and_what_is_told_of_it(tmp_path: Path) -> None:
     template = {"spec": {"containers": [{"name": "main", "image": "i", "command": ["sleep", "1000"]}]}}
     trigger = {"type": "kubernetes-workload", "metadata": {"podSelector": "app=tickets", "value": "1"}}
