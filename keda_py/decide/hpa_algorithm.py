@@ -158,7 +158,9 @@ def normalize(
     else:
         stable = _stabilized(wanted, replicas, behavior, history, now)
         limit, words = _limited_by_rate(stable, replicas, bounds, _Rates(behavior, replicas, history, now))
-    result = Normalized(limit, _able(wanted, replicas, stable), limit != stable, words)
+    # Without a behavior only the way down is held back, and that is what is said whichever way it goes.
+    up = behavior is not None and wanted >= replicas
+    result = Normalized(limit, _able(wanted, stable, up=up), limit != stable, words)
     longest = _DOWN_WINDOW if behavior is None else max(behavior.up.window, behavior.down.window)
     kept = tuple(item for item in history.recommended if item[0] >= now - longest)
     return result, History((*kept, (now, wanted)), history.ups, history.downs)
@@ -183,10 +185,10 @@ def _remembered(events: Events, event: tuple[datetime, int], rules: Rules) -> Ev
     return (*events[: old[-1]], event, *events[old[-1] + 1 :]) if old else (*events, event)
 
 
-def _able(wanted: int, replicas: int, stable: int) -> Words:
+def _able(wanted: int, stable: int, *, up: bool) -> Words:
     if stable == wanted:
         return "ReadyForNewScale", "recommended size matches current size"
-    if wanted >= replicas:
+    if up:
         kind, which = "ScaleUpStabilized", ("lower", "lowest")
     else:
         kind, which = "ScaleDownStabilized", ("higher", "highest")

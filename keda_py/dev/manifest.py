@@ -11,6 +11,7 @@ import yaml
 
 from keda_py.devcluster.admission import WEBHOOKS, answer
 from keda_py.devcluster.api import APPLY, Api, Request
+from keda_py.devcluster.negotiation import Loader
 
 _MANAGER: Final = "keda-py-dev"
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -51,15 +52,6 @@ class Document:
         return f"{self.path}, document {self.number}"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as the API takes it: what looks like a date stays the text that it is in JSON."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  as PyYAML declares it
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
 def files_of(paths: Iterable[Path]) -> list[Path]:
     """Return the files that are meant: of a folder those within it that are YAML or JSON, by name."""
     found: list[Path] = []
@@ -79,7 +71,7 @@ def _read(path: Path) -> Iterator[Document]:
     try:
         # Read as a whole: an editor may be about to replace it.
         text = path.read_text()
-        for number, content in enumerate(yaml.load_all(text, _Loader), 1):
+        for number, content in enumerate(yaml.load_all(text, Loader), 1):
             if content is not None:
                 yield from _objects(Document(path, number, content))
     except OSError as error:

@@ -12,7 +12,8 @@ from typing import Any, Final
 import structlog
 
 from keda_py.decide.admission import Verdict
-from keda_py.devcluster.api import Admit, Answer, Api, Request, Route
+from keda_py.devcluster.api import Admit, Answer, Api, Request
+from keda_py.devcluster.route import Route
 from keda_py.devcluster.rule import Refusal, conflict
 from keda_py.engine.admission import Asked
 

@@ -7,40 +7,58 @@ this process, `http` to kubectl. Everything happens within one call without awai
 import functools
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from keda_py.decide.admission import Verdict
-from keda_py.devcluster import apply, definition, deletion, discovery, event, listing, rule, scale, token
-from keda_py.devcluster.kind import BUILT_IN, CRDS, Kind, defined
+from keda_py.devcluster import (
+    apply,
+    content,
+    definition,
+    deletion,
+    discovery,
+    event,
+    listing,
+    option,
+    ownership,
+    review,
+    rule,
+    scale,
+    token,
+)
+from keda_py.devcluster.builtin import UnreadableError
+from keda_py.devcluster.kind import CRDS, Kind
+from keda_py.devcluster.negotiation import PARTIAL, TABLE
+from keda_py.devcluster.ownership import Ownership
 from keda_py.devcluster.patch import PatchError, json_patch, merge, strategic
-from keda_py.devcluster.rule import Refusal, bad_request, invalid_as, not_found
+from keda_py.devcluster.route import Route, Routes
+from keda_py.devcluster.rule import Refusal, bad_request, not_found
 from keda_py.devcluster.selector import Matches, SelectorError, by_fields, by_labels
 from keda_py.devcluster.store import Change, ExpiredError, Object, Store
-from keda_py.devcluster.table import included, table
+from keda_py.devcluster.table import included, partial, table
 from keda_py.engine.admission import Asked
 from keda_py.runtime.clock import Now
 
 JSON: Final = "application/json"
 MERGE: Final = "application/merge-patch+json"
-APPLY: Final = "application/apply-patch+yaml"
+APPLY: Final = option.APPLY
 _PATCHES: Final = {"application/json-patch+json": json_patch, MERGE: merge}
 _STRATEGIC: Final = "application/strategic-merge-patch+json"
-META: Final = "meta.k8s.io"
 NAMESPACES: Final = ("", "namespaces")
 _NAMESPACES: Final = ("default", "kube-system", "keda")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as the API sees it; `body` is decoded."""
+    """A request as the API sees it; `body` is decoded. `writer`: whose the fields become; empty for nobody's."""
 
     method: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = JSON
-    as_table: bool = False
+    shown_as: str = ""
+    writer: str = ""
 
     @property
     def dry(self) -> bool:
@@ -61,16 +79,6 @@ class Answer:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What a path addresses."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    subresource: str
-
-
 Admit = Callable[[Asked], Awaitable[Verdict]]
 """Says whether an object may be written (see `admission`)."""
 
@@ -83,13 +91,11 @@ class Api:
         self.now = now
         self.admit: Admit | None = None
         self._chance = chance
-        self._kinds: dict[tuple[str, str, str], Kind] = {}
-        self._by_words: dict[tuple[str, str], Kind] = {}
-        self._owners: dict[str, apply.Owners] = {}
-        for kind in BUILT_IN:
-            self._know(kind)
+        self._routes = Routes()
+        self._ownership = Ownership()
+        self._warnings: list[str] = []
         for item in store.items(CRDS.place):
-            self._define(item)
+            self._routes.define(item)
         store.listen(self._notice)
         for name in _NAMESPACES:
             if store.get(NAMESPACES, ("", name)) is None:
@@ -100,36 +106,35 @@ class Api:
     @property
     def kinds(self) -> list[Kind]:
         """All kinds there are now."""
-        return list(self._kinds.values())
+        return self._routes.kinds
 
     def kind_of(self, api_version: str, kind: str) -> Kind | None:
         """Return a kind by the words of a manifest."""
-        return self._by_words.get((api_version, kind))
+        return self._routes.kind_of(api_version, kind)
 
-    def _know(self, kind: Kind) -> None:
-        self._kinds[kind.resource.group, kind.resource.version, kind.resource.plural] = kind
-        self._by_words[kind.resource.api_version, kind.resource.kind] = kind
-
-    def _define(self, definition: Object) -> None:
-        for kind in defined(definition):
-            self._know(kind)
+    def route(self, path: str) -> Route:
+        """Return what a path addresses; raise `Refusal` for nothing."""
+        return self._routes.route(path)
 
     def _notice(self, change: Change) -> None:
-        """Serve what a CRD defines, and no longer what it did."""
+        """Serve what a CRD defines, and no longer what it did; give a new namespace what it has."""
         if change.before is not None and change.after is None:
-            self._owners.pop(change.before["metadata"]["uid"], None)
+            self._ownership.forget(change.before)
+        if change.place == NAMESPACES and change.before is None and change.after is not None:
+            # What pods run as that name no other.
+            path = f"/api/v1/namespaces/{change.name[1]}/serviceaccounts"
+            self.answer(Request("POST", path, body={"metadata": {"name": "default"}}))
         if change.place != CRDS.place:
             return
-        for kind in defined(change.before) if change.before else ():
-            self._kinds.pop((kind.resource.group, kind.resource.version, kind.resource.plural), None)
-            self._by_words.pop((kind.resource.api_version, kind.resource.kind), None)
+        if change.before is not None:
+            self._routes.undefine(change.before)
         if change.before is not None and change.after is None:
             # Its objects go with it.
             place = (change.before["spec"]["group"], change.before["spec"]["names"]["plural"])
             for item in self.store.items(place):
                 self.store.remove(place, (item["metadata"].get("namespace", ""), item["metadata"]["name"]))
         if change.after is not None:
-            self._define(change.after)
+            self._routes.define(change.after)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -140,38 +145,17 @@ class Api:
                 found = discovery.answer(request.path, self.kinds)
                 if found is not None:
                     return Answer(200, found)
-            _check_dry_run(request)
-            return self._carry_out(request, self.route(request.path))
+            route = self.route(request.path)
+            route.check_method(request.method)
+            option.check(request.method, request.params, request.body, request.content_type)
+            self._warnings = []
+            answer = self._carry_out(request, route)
+            body = partial(answer.body, request.shown_as) if request.shown_as.startswith(PARTIAL) else answer.body
+            return replace(answer, body=body, warnings=tuple(self._warnings))
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body)
         except SelectorError as error:
             return Answer(400, bad_request(str(error)).body)
-
-    def route(self, path: str) -> Route:
-        """Return what a path addresses; raise `Refusal` for nothing."""
-        missing = Refusal(404, "NotFound", "the server could not find the requested resource")
-        parts = path.strip("/").split("/")
-        if parts[0] == "api" and len(parts) > 2:  # noqa: PLR2004  api, version, resource
-            group, version, rest = "", parts[1], parts[2:]
-        elif parts[0] == "apis" and len(parts) > 3:  # noqa: PLR2004  apis, group, version, resource
-            group, version, rest = parts[1], parts[2], parts[3:]
-        else:
-            raise missing
-        namespace = ""
-        if rest[0] == "namespaces" and len(rest) > 2 and rest[2] != "status":  # noqa: PLR2004  a resource in it
-            namespace, rest = rest[1], rest[2:]
-        kind = self._kinds.get((group, version, rest[0]))
-        if kind is None or len(rest) > 3:  # noqa: PLR2004  resource, name, subresource
-            raise missing
-        name, subresource = [*rest[1:], "", ""][:2]
-        if (
-            subresource
-            and not (subresource == "status" and kind.status)
-            and not (subresource == "scale" and kind.scale)
-            and not token.is_for(kind, subresource)
-        ):
-            raise missing
-        return Route(kind, namespace, name, subresource)
 
     def _carry_out(self, request: Request, route: Route) -> Answer:
         match request.method, bool(route.name):
@@ -182,16 +166,16 @@ class Api:
             case "POST", _ if route.subresource == token.SUBRESOURCE:
                 return Answer(201, token.made(self._existing(route), request.body, self.now()))
             case "PUT", True:
-                return Answer(200, self._change(request, route, lambda _: self._whole(request, route)))
+                return self._replace(request, route)
             case "PATCH", True:
                 return self._patch(request, route)
             case "DELETE", _:
                 return Answer(200, self._delete(request, route) if route.name else self._delete_all(request, route))
-        raise Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        raise AssertionError(request.method)
 
     def _get(self, request: Request, route: Route) -> Object:
         found = self._shown(route, self._existing(route))
-        return self._as_table(request, route, [found]) if request.as_table else found
+        return self._as_table(request, route, [found]) if request.shown_as == TABLE else found
 
     def _existing(self, route: Route) -> Object:
         found = self.store.get(route.kind.place, (route.namespace, route.name))
@@ -230,26 +214,32 @@ class Api:
         return lambda found: labels(found) and fields(found) and (not name or found["metadata"]["name"] == name)
 
     def _list(self, request: Request, route: Route) -> Object:
-        pages = listing.pages(request.params)
+        self.selects(request.params, route)
+        pages = listing.pages(request.params, self.store.version)
         try:
             selected = self._selected(request, route, pages.version)
         except ExpiredError:
             said = "The provided continue parameter is too old to display a consistent list result."
             raise Refusal(410, "Expired", said) from None
         items, metadata = pages.cut(selected, self.store.version)
-        if request.as_table:
+        if request.shown_as == TABLE:
             return self._as_table(request, route, items, metadata)
         return listing.listing(route.kind, items, metadata)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def _create(self, request: Request, route: Route, *, name: str = "") -> Object:
-        kind, body = route.kind, self._body(request, route.kind)
+    def _create(self, request: Request, route: Route) -> Object:
+        """Make a new object; a path that names it makes it whatever version is said to be replaced."""
+        if route.kind.review:
+            return review.answered(route.kind, request.body)
+        kind, body, name = route.kind, self._read(request, route, request.body), route.name
         if name:
-            rule.check_name(body, name)
+            if body["metadata"].get("name"):
+                rule.check_name(body, name)
+            body = {**body, "metadata": {**body["metadata"], "name": name, "resourceVersion": ""}}
         space = self.store.get(NAMESPACES, ("", route.namespace)) if kind.namespaced else None
         if kind.namespaced and space is None:
-            raise not_found(self._kinds["", "v1", "namespaces"], route.namespace)
+            raise not_found(self.route("/api/v1/namespaces").kind, route.namespace)
         uid = _uid(self._chance)
         made = rule.created(kind, body, namespace=route.namespace, uid=uid, now=self.now())
         if kind.place == NAMESPACES:
@@ -257,71 +247,76 @@ class Api:
         elif kind.place == CRDS.place:
             made = definition.accepted(kind, made, self.now())
         named = (route.namespace, made["metadata"]["name"])
-        if self.store.get(kind.place, named) is not None:
-            raise rule.exists(kind, named[1])
+        if (taken := self.store.get(kind.place, named)) is not None:
+            raise rule.exists(kind, taken)
         if space is not None and "deletionTimestamp" in space["metadata"]:
             raise rule.terminating(kind, named[1], route.namespace)
-        return self.face(kind, made if request.dry else self.store.put(kind.place, named, made))
+        if not request.dry:
+            self._ownership.written(None, made, self._writer(request, route), kind)
+        made = made if request.dry else self.store.put(kind.place, named, made)
+        return self.face(kind, made)
 
-    def _body(self, request: Request, kind: Kind) -> Object:
-        body = request.body
-        if not isinstance(body, dict):
-            raise bad_request("the body of the request was empty or not an object")
-        rule.check_kind(kind, body)
-        if request.params.get("fieldValidation") == "Strict":
-            rule.strictly_checked(kind, body)
-        return (
-            event.from_core(body) | {"metadata": body.get("metadata", {})}
-            if kind.resource.group == "" and kind.place[0]
-            else body
-        )
+    @staticmethod
+    def _writer(request: Request, route: Route) -> str:
+        return ownership.writer(request.writer, route.kind, route.subresource) if request.content_type != APPLY else ""
 
-    def _change(self, request: Request, route: Route, make: Any) -> Object:
-        """Store what `make` makes of an object, or of the part of it that the path addresses."""
+    def _read(self, request: Request, route: Route, given: Any) -> Object:
+        """Return what is kept of what somebody wrote, as the store has it."""
+        kind = route.kind
+        if route.subresource and isinstance(given, dict):
+            # Of the rest nothing is taken.
+            given = {name: value for name, value in given.items() if name != "spec"}
+        patched = given if request.method == "PATCH" and request.content_type != APPLY else None
+        try:
+            found = content.read(kind, given)
+        except UnreadableError as error:
+            raise content.refusal(kind, error, patched) from None
+        self._warnings = content.unknown(kind, given, request.params.get("fieldValidation", ""), patched)
+        return event.from_core(found) if kind.place[0] != kind.resource.group else found
+
+    def _change(self, request: Request, route: Route, make: Any, given: Object | None = None) -> Object:
+        """Store what `make` makes of an object, or of the part that the path addresses; `given`: that, read already."""
         kind, old = route.kind, self._existing(route)
         if route.subresource == "scale":
             new = rule.updated(kind, old, scale.changed(kind, old, make(scale.shown(kind, old))), subresource="")
         else:
-            given = make(self.face(kind, old))
-            if kind.place[0] != kind.resource.group:
-                given = event.from_core(given)
-            given = given if route.subresource else self._body_of(request, kind, given)
+            given = given if given is not None else self._read(request, route, make(self.face(kind, old)))
             new = rule.updated(kind, old, given, subresource=route.subresource)
         if kind.place == CRDS.place and new is not old:
             new = definition.accepted(kind, new, self.now())
         if new is old or request.dry:
             return self._shown(route, new)
-        if owners := self._owners.get(old["metadata"]["uid"]):
-            self._owners[old["metadata"]["uid"]] = apply.kept(owners, old, new)
+        self._ownership.written(old, new, self._writer(request, route), kind)
         place, name = kind.place, (route.namespace, route.name)
         if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers") and place != NAMESPACES:
             # Nothing holds it any more.
             return self._shown(route, self.store.remove(place, name))
         return self._shown(route, self.store.put(place, name, new))
 
-    def _whole(self, request: Request, route: Route) -> Object:
-        body = request.body
-        if not isinstance(body, dict):
-            raise bad_request("the body of the request was empty or not an object")
-        if (
-            route.kind.custom
-            and route.subresource != "scale"
-            and not (body.get("metadata") or {}).get("resourceVersion")
-        ):
-            raise rule.version_missing(route.kind, route.name)
-        return body
-
-    def _body_of(self, request: Request, kind: Kind, given: Object) -> Object:
-        return self._body(Request(request.method, request.path, request.params, given), kind) if kind.custom else given
+    def _replace(self, request: Request, route: Route) -> Answer:
+        kind, body = route.kind, request.body
+        # Before it is looked whether there is anything to replace.
+        given = self._read(request, route, body) if route.subresource != "scale" else None
+        rule.check_name(body, route.name)
+        rule.check_namespace(kind, body, route.namespace)
+        named = (route.namespace, route.name)
+        if kind.made_by_put and not route.subresource and self.store.get(kind.place, named) is None:
+            return Answer(201, self._create(request, route))
+        if route.subresource != "scale" and kind.guarded and not (body.get("metadata") or {}).get("resourceVersion"):
+            self._existing(route)
+            raise rule.version_missing(kind, route.name)
+        return Answer(200, self._change(request, route, lambda _: body, given))
 
     def _patch(self, request: Request, route: Route) -> Answer:
         kind, patch = route.kind, request.body
         if request.content_type == APPLY:
             return self._apply(request, route)
         make = _PATCHES.get(request.content_type)
+        if make is json_patch and not isinstance(patch, list):
+            raise bad_request("error decoding patch: it is no list of operations")
         if request.content_type == _STRATEGIC:
             # As for any custom resource: it has no Go type whose lists could be merged.
-            make = None if kind.custom else strategic
+            make = None if kind.custom else functools.partial(strategic, shape=kind.shape)
         if make is None:
             accepted = ", ".join([*_PATCHES, APPLY])
             said = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
@@ -331,37 +326,31 @@ class Api:
                 200, self._change(request, route, lambda found: rule.patched(kind, found, make(found, patch)))
             )
         except PatchError as error:
-            raise Refusal(
-                422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
-            ) from None
+            if request.content_type == _STRATEGIC:
+                raise Refusal(500, "", str(error)) from None
+            said = "the server rejected our request due to an error in our request"
+            raise Refusal(422, "Invalid", f"{said}: {error}") from None
 
     def _apply(self, request: Request, route: Route) -> Answer:
-        given, manager = request.body, request.params.get("fieldManager", "")
-        if not isinstance(given, dict):
-            raise bad_request("the body of the request was empty or not an object")
-        if not manager:
-            raise invalid_as(
-                META, "PatchOptions", "", [("fieldManager", "Required value: is required for apply patch")]
-            )
-        if "apiVersion" not in given or "kind" not in given:
-            raise bad_request(f"invalid object type: {given.get('apiVersion', '/')}, Kind={given.get('kind', '')}")
-        # What one applies to the status is apart from what the same one applies to the rest.
-        manager = f"{manager} ({route.subresource})" if route.subresource else manager
-        place, name = route.kind.place, (route.namespace, route.name)
+        kind, place, name = route.kind, route.kind.place, (route.namespace, route.name)
         before = self.store.get(place, name)
-        owners = self._owners.get(before["metadata"]["uid"], {}) if before is not None else {}
+        if before is None and route.subresource:
+            raise not_found(kind, route.name)
+        content.check_applied(kind, request.body)
+        given = apply.keyed(request.body, kind.shape)
+        applier = ownership.applier(request.params, route.subresource)
         if before is None:
-            self._body_of(request, route.kind, given)
-            answer = Answer(201, self._create(request, Route(route.kind, route.namespace, "", ""), name=route.name))
+            apply.check_uid(kind, given, route.name)
+            answer = Answer(201, self._create(request, route))
         else:
+            owners = self._ownership.of(before)
             if not request.flag("force"):
-                apply.check_conflicts(before, given, owners, manager)
-            make = functools.partial(apply.apply, applied=given, owners=owners, manager=manager)
+                apply.check_conflicts(before, given, owners, applier, shape=kind.shape)
+            make = functools.partial(apply.apply, applied=given, owners=owners, manager=applier, shape=kind.shape)
             answer = Answer(200, self._change(request, route, make))
         after = self.store.get(place, name)
         if after is not None and not request.dry:
-            uid = after["metadata"]["uid"]
-            self._owners[uid] = {**self._owners.get(uid, {}), manager: apply.fields(given)}
+            self._ownership.applied(after, applier, given, kind)
         return answer
 
     def _delete_all(self, request: Request, route: Route) -> Object:
@@ -375,6 +364,7 @@ class Api:
         found = self._existing(route)
         options = deletion.options(request.body, request.params)
         options.check(route.kind, found)
+        self._warnings = deletion.warnings(route.kind, options)
         going = deletion.marked(route.kind, found, options, self.now())
         if options.dry:
             return deletion.told(route.kind, found) if going is None else going
@@ -383,13 +373,6 @@ class Api:
             self.store.remove(place, name)
             return deletion.told(route.kind, found)
         return self.face(route.kind, found if going is found else self.store.put(place, name, going))
-
-
-def _check_dry_run(request: Request) -> None:
-    if request.params.get("dryRun", "All") not in ("All", ""):
-        options = {"POST": "CreateOptions", "PUT": "UpdateOptions", "DELETE": "DeleteOptions"}.get(request.method)
-        said = f'Unsupported value: ["{request.params["dryRun"]}"]: supported values: "All"'
-        raise invalid_as(META, options or "PatchOptions", "", [("dryRun", said)])
 
 
 def _uid(chance: random.Random) -> str:

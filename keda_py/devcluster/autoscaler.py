@@ -89,16 +89,14 @@ class Autoscaler:
         wanted, why = (maximum, "above Spec.MaxReplicas") if replicas > maximum else (minimum, "below Spec.MinReplicas")
         why = f"Current number of replicas {why}"
         if minimum <= replicas <= maximum:
-            proposals = [await self._proposal(look, metric, scale, behavior) for metric in spec.get("metrics") or []]
+            metrics = spec.get("metrics") or []
+            proposals = [await self._proposal(look, metric, scale, behavior) for metric in metrics]
             asked = algorithm.highest(proposals, replicas)
             if asked is None:
                 return
-            look.say(
-                "ScalingActive",
-                "True",
-                "ValidMetricFound",
-                "the HPA was able to successfully calculate a replica count",
-            )
+            by = _words(metrics[proposals.index(asked)])
+            said = f"the HPA was able to successfully calculate a replica count from {by}"
+            look.say("ScalingActive", "True", "ValidMetricFound", said)
             bounds = Bounds(minimum, maximum, behavior)
             now = self._api.now()
             normalized, history = algorithm.normalize(asked, replicas, bounds, history, now)
@@ -106,7 +104,7 @@ class Autoscaler:
             look.say("ScalingLimited", "True" if normalized.limited else "False", *normalized.limits)
             wanted = normalized.replicas
             look.status["desiredReplicas"] = replicas
-            why = "external metric above target" if wanted > replicas else "All metrics below target"
+            why = f"{by} above target" if wanted > replicas else "All metrics below target"
         if wanted != replicas and look.set(kind, scale, wanted, why):
             history = algorithm.moved(history, replicas, wanted, behavior, self._api.now())
         self._histories[name] = history
@@ -124,7 +122,7 @@ class Autoscaler:
         try:
             text = await self._read_metric(namespace, named["name"], from_object(named.get("selector")))
         except MetricError as error:
-            said = f"unable to get external metric {namespace}/{named['name']}: {error}"
+            said = f"unable to get external metric {namespace}/{named['name']}/{_selected(named)}: {error}"
             look.fails("FailedGetExternalMetric", f"the HPA was unable to compute the replica count: {said}")
             return None
         # In whole thousandths, as the controller counts: 1.1 is eleven times 0.1.
@@ -147,6 +145,23 @@ def _quantity(milli: int) -> str:
     return canonical(Quantity(Fraction(milli, 1000), ""))
 
 
+def _words(metric: Object) -> str:
+    """Return how the controller calls a metric."""
+    named = metric["external"]["metric"]
+    return f"external metric {named['name']}({_selected(named)})"
+
+
+def _selected(named: Object) -> str:
+    """Return a metric's selector as Go prints it."""
+    selector = named.get("selector")
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{name}: {value}," for name, value in sorted((selector.get("matchLabels") or {}).items()))
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{}},}}"
+    )
+
+
 class _Look:
     """One look at an HPA: what was found, and what its status is to say."""
 
@@ -155,7 +170,6 @@ class _Look:
         self.found = found
         before = found.get("status") or {}
         self.status: Object = {name: before[name] for name in ("lastScaleTime", "desiredReplicas") if name in before}
-        self.status |= {"observedGeneration": found["metadata"].get("generation", 1)}
         self._conditions = {c["type"]: c for c in before.get("conditions") or []}
         self._failed = False
 
@@ -169,7 +183,10 @@ class _Look:
                 said = "the HPA controller was able to get the target's current scale"
                 self.say("AbleToScale", "True", "SucceededGetScale", said)
                 return kind, shown(kind, found)
-        said = f"the HPA controller was unable to get the target's current scale: {reference['kind']} not found"
+        said = f'no matches for kind "{reference["kind"]}" in group "{reference["apiVersion"].rpartition("/")[0]}"'
+        if kind is not None:
+            said = f'{kind.title} "{reference["name"]}" not found'
+        said = f"the HPA controller was unable to get the target's current scale: {said}"
         self.say("AbleToScale", "False", "FailedGetScale", said)
         return None
 
@@ -232,7 +249,7 @@ class _Look:
                 self._api.answer(Request("PATCH", f"{path}/{before['metadata']['name']}", {}, again, MERGE))
                 return
         new = {
-            "metadata": {"generateName": f"{metadata['name']}."},
+            "metadata": {"name": f"{metadata['name']}.{int(self._api.now().timestamp() * 1e9):x}"},
             "source": {"component": _COMPONENT},
             "reportingComponent": _COMPONENT,
             "firstTimestamp": now,

@@ -26,6 +26,7 @@ STATEFUL_SETS: Final = ("apps", "statefulsets")
 JOBS: Final = ("batch", "jobs")
 PODS: Final = ("", "pods")
 NAMESPACES: Final = ("", "namespaces")
+REVISION: Final = "deployment.kubernetes.io/revision"
 JOB_CONTROLLER: Final = "kubernetes.io/job-controller"
 _PATHS: Final = {
     DEPLOYMENTS: ("apps/v1", "Deployment"),
@@ -143,21 +144,30 @@ class Workloads:
 
     def _deployment(self, found: Object) -> None:
         spec, metadata = found["spec"], found["metadata"]
-        revision = hashlib.blake2b(orjson.dumps(spec["template"], option=orjson.OPT_SORT_KEYS), digest_size=5)
-        current = f"{metadata['name']}-{revision.hexdigest()}"
+        digest = hashlib.blake2b(orjson.dumps(spec["template"], option=orjson.OPT_SORT_KEYS), digest_size=5).hexdigest()
+        current = f"{metadata['name']}-{digest}"
         sets = self._of(found, REPLICA_SETS)
         ours = next((item for item in sets if item["metadata"]["name"] == current), None)
+        newest = max(map(_revision, sets), default=0)
+        # A template that comes back is the newest again: kubectl rolls back and forth by these numbers.
+        revision = newest if ours is not None and _revision(ours) == newest else newest + 1
+        numbered = {"metadata": {"annotations": {REVISION: str(revision)}}}
         if ours is None:
-            template = _labelled(spec["template"], "pod-template-hash", revision.hexdigest())
-            selector = {"matchLabels": template["metadata"]["labels"]}
-            made = {"replicas": spec["replicas"], "selector": selector, "template": template}
-            metadata = {"name": current, "labels": template["metadata"]["labels"]}
-            self._writer.create(REPLICA_SETS, found, {"metadata": metadata, "spec": made})
+            template = _labelled(spec["template"], "pod-template-hash", digest)
+            labels = template["metadata"]["labels"]
+            made = {"replicas": spec["replicas"], "selector": {"matchLabels": labels}, "template": template}
+            about = {"name": current, "labels": labels, **numbered["metadata"]}
+            self._writer.create(REPLICA_SETS, found, {"metadata": about, "spec": made})
+        elif _revision(ours) != revision:
+            self._writer.patch(REPLICA_SETS, ours, numbered)
+        if _revision(found) != revision:
+            self._writer.patch(DEPLOYMENTS, found, numbered)
         for item in sets:
             wanted = spec["replicas"] if item is ours else 0
             if item["spec"]["replicas"] != wanted:
                 self._writer.patch(REPLICA_SETS, item, {"spec": {"replicas": wanted}})
-        self._writer.status(DEPLOYMENTS, found, self._deployment_status(found, sets, ours))
+        latest = self._store.get(DEPLOYMENTS, (metadata["namespace"], metadata["name"])) or found
+        self._writer.status(DEPLOYMENTS, latest, self._deployment_status(found, sets, ours))
 
     def _deployment_status(self, found: Object, sets: list[Object], ours: Object | None) -> Object:
         def total(name: str, items: list[Object]) -> int:
@@ -174,8 +184,9 @@ class Workloads:
         }
         available = ready + _most_unavailable(found["spec"]) >= wanted
         reason = "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable"
+        said = f"Deployment {'has' if available else 'does not have'} minimum availability."
         conditions = [
-            _condition(found, "Available", reason, self._now(), holds=available),
+            _condition(found, "Available", reason, self._now(), holds=available, message=said),
             _condition(found, "Progressing", "NewReplicaSetAvailable", self._now()),
         ]
         status = {name: count for name, count in counts.items() if count}
@@ -234,11 +245,15 @@ class Workloads:
         for pod in due.delete:
             self._writer.delete(PODS, pod)
         for name in self._names(JOBS, found, due.create):
-            self._create_pod(_labelled_job(found), name)
+            self._create_pod(found, name)
         return due.again
 
     def _now(self) -> str:
         return format_time(self._api.now())
+
+
+def _revision(found: Object) -> int:
+    return int((found["metadata"].get("annotations") or {}).get(REVISION) or 0)
 
 
 def _most_unavailable(spec: Object) -> int:
@@ -263,17 +278,12 @@ def _labelled(template: Object, name: str, value: str) -> Object:
     return {**template, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), name: value}}}
 
 
-def _labelled_job(found: Object) -> Object:
-    template = found["spec"]["template"]
-    for label in ("job-name", "batch.kubernetes.io/job-name"):
-        template = _labelled(template, label, found["metadata"]["name"])
-    return {**found, "spec": {**found["spec"], "template": template}}
-
-
-def _condition(found: Object, type_: str, reason: str, now: str, *, holds: bool = True) -> dict[str, Any]:
+def _condition(
+    found: Object, type_: str, reason: str, now: str, *, holds: bool = True, message: str = ""
+) -> dict[str, Any]:
     status = "True" if holds else "False"
     for old in (found.get("status") or {}).get("conditions") or []:
         if (old["type"], old["status"]) == (type_, status):
             return dict(old)
-    said = {"reason": reason} if reason else {}
+    said = {name: words for name, words in (("reason", reason), ("message", message)) if words}
     return {"type": type_, "status": status, **said, "lastUpdateTime": now, "lastTransitionTime": now}

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from keda_py.decide.status import format_time
+from keda_py.devcluster import event
 from keda_py.devcluster.kind import Kind
 from keda_py.devcluster.rule import conflict
 from keda_py.devcluster.store import Object
@@ -45,11 +46,20 @@ def options(body: Any, params: Mapping[str, str]) -> Options:
     return Options(policy, given.get("preconditions") or {}, bool(given.get("dryRun") or params.get("dryRun")))
 
 
+def warnings(kind: Kind, wanted: Options) -> list[str]:
+    """Return what whoever deletes is to be warned of."""
+    if kind.place != _JOBS or wanted.policy:
+        return []
+    how = "set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
+    return [f"child pods are preserved by default when jobs are deleted; {how}"]
+
+
 def marked(kind: Kind, found: Object, wanted: Options, now: datetime) -> Object | None:
     """Return an object that is to go but stays for now, the same if it is going already; None if it can go at once."""
     metadata = found["metadata"]
     finalizers = list(metadata.get("finalizers") or [])
-    policy = wanted.policy
+    # Nothing belongs to an event.
+    policy = wanted.policy if kind.place != event.PLACE else ""
     if not policy and kind.place == _JOBS and not set(finalizers) & set(_FINALIZERS.values()):
         # As it was before there was a choice (apiserver's jobStrategy.DefaultGarbageCollectionPolicy).
         policy = "Orphan"

@@ -64,7 +64,8 @@ def _resources(group_version: str, kinds: list[Kind]) -> dict[str, Any]:
         api = kind.resource
         singular = kind.singular or api.kind.lower()
         entry = {"name": api.plural, "singularName": singular, "namespaced": kind.namespaced, "kind": api.kind}
-        entry |= {"verbs": list(VERBS), "shortNames": list(kind.short_names), "categories": list(kind.categories)}
+        verbs = ["create"] if kind.review else list(VERBS)
+        entry |= {"verbs": verbs, "shortNames": list(kind.short_names), "categories": list(kind.categories)}
         listed.append(entry)
         part = {"singularName": "", "namespaced": kind.namespaced, "verbs": ["get", "patch", "update"]}
         if kind.status:

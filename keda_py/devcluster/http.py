@@ -8,20 +8,19 @@ import orjson
 import yaml
 from aiohttp import web
 
-from keda_py.devcluster import admission
-from keda_py.devcluster.api import APPLY, JSON, Answer, Api, Request
-from keda_py.devcluster.rule import Refusal, bad_request
+from keda_py.devcluster import admission, negotiation
+from keda_py.devcluster.api import JSON, Answer, Api, Request
+from keda_py.devcluster.negotiation import Form
+from keda_py.devcluster.rule import Refusal
 from keda_py.devcluster.watch import events
 
 Proxied = Callable[[Request], Awaitable[Answer | None]]
 """Answers what another server of the cluster stands for, such as external metrics; None for everything else."""
 
 LARGEST_BODY: Final = 8 * 2**20
-_PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
-_NOT_JSON: Final = (
-    "the embedded cluster reads JSON and not protobuf, which this command sends: add --dry-run=client --output=yaml, "
-    "and pipe that into kubectl apply -f -"
-)
+_AS_JSON: Final = Form()
+_NOBODY: Final = "unknown"
+"""Who writes without saying who."""
 _OPENAPI_V2: Final = b"\x0a\x032.0\x12\x0d\x0a\x07keda-py\x12\x02v1"
 """An openapi.v2.Document as protobuf has it: of that version, with a title, and without any schema."""
 
@@ -31,14 +30,14 @@ def application(api: Api, *, proxied: Proxied) -> web.Application:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            asked = await _read(request)
+            asked, form = await _read(request)
         except Refusal as refusal:
-            return _json(Answer(refusal.status, refusal.body))
+            return _written(Answer(refusal.status, refusal.body))
         if (other := await proxied(asked)) is not None:
-            return _json(other)
+            return _written(other, form)
         if asked.flag("watch") and asked.method == "GET":
             return await _stream(api, asked, request)
-        return _json(await admission.answer(api, asked))
+        return _written(await admission.answer(api, asked), form)
 
     app = web.Application(client_max_size=LARGEST_BODY)
     for path in ("/healthz", "/livez", "/readyz"):
@@ -57,33 +56,31 @@ async def _no_schemas(_: web.Request) -> web.Response:
     return web.Response(body=_OPENAPI_V2, content_type="application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
 
 
-async def _read(request: web.Request) -> Request:
-    content_type = request.content_type
-    if content_type == _PROTOBUF:
-        raise Refusal(415, "UnsupportedMediaType", _NOT_JSON)
+async def _read(request: web.Request) -> tuple[Request, Form]:
+    form = negotiation.form(request.headers.get("Accept", ""))
     data = await request.read()
-    try:
-        # What kubectl applies on the server's side is YAML; everything else here is JSON.
-        body = (yaml.safe_load(data) if content_type == APPLY else orjson.loads(data)) if data else None
-    except (ValueError, yaml.YAMLError) as error:
-        raise bad_request(f"the request body cannot be read: {error}") from None
-    accepts = request.headers.get("Accept", "")
-    return Request(
+    # Without saying what it is, it is JSON.
+    content_type = request.content_type if "Content-Type" in request.headers else JSON
+    if data:
+        negotiation.check_type(request.method, content_type)
+    asked = Request(
         request.method,
         request.path,
-        dict(request.query),
-        body,
-        content_type if data else JSON,
-        as_table="as=Table" in accepts,
+        {"fieldValidation": "Warn"} | dict(request.query),
+        negotiation.body(content_type, data),
+        content_type,
+        shown_as=form.shown_as,
+        writer=request.query.get("fieldManager") or request.headers.get("User-Agent", "").partition("/")[0] or _NOBODY,
     )
+    return asked, form
 
 
 async def _stream(api: Api, asked: Request, request: web.Request) -> web.StreamResponse:
     try:
         route = api.route(asked.path)
-        found = events(api, route, asked.params, as_table=asked.as_table)
+        found = events(api, route, asked.params, shown_as=asked.shown_as)
     except Refusal as refusal:
-        return _json(Answer(refusal.status, refusal.body))
+        return _written(Answer(refusal.status, refusal.body))
     response = web.StreamResponse(headers={"Content-Type": JSON})
     await response.prepare(request)
     await _pour(found, response)
@@ -100,10 +97,13 @@ async def _pour(found: AsyncGenerator[dict[str, Any], None], response: web.Strea
             return
 
 
-def _json(answer: Answer) -> web.Response:
+def _written(answer: Answer, form: Form = _AS_JSON) -> web.Response:
     if isinstance(answer.body, str):
         return web.Response(text=answer.body, status=answer.status)
-    response = web.Response(body=orjson.dumps(answer.body), status=answer.status, content_type=JSON)
+    body = orjson.dumps(answer.body)
+    if form.media == negotiation.YAML:
+        body = yaml.safe_dump(answer.body).encode()
+    response = web.Response(body=body, status=answer.status, content_type=form.media)
     for text in answer.warnings:
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         # 299: of lasting matter; "-": by a server without a name (RFC 7234).

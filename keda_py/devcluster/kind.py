@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from keda_py.devcluster import builtin
 from keda_py.kube.client import Resource
 
 Column = tuple[str, str, str, int]
@@ -27,8 +28,8 @@ class ScalePaths:
 class Kind:
     """One kind, as one API version serves it.
 
-    `plain`: has no spec and no generation. `selectable`: the fields that it can be selected by, beside name and
-    namespace.
+    `plain`: has no generation. `selectable`: the fields that it can be selected by, beside name and namespace.
+    `review`: is a question that is answered at once, and no object.
     """
 
     resource: Resource
@@ -43,6 +44,7 @@ class Kind:
     plain: bool = False
     selectable: tuple[str, ...] = ()
     singular: str = ""
+    review: bool = False
 
     @property
     def title(self) -> str:
@@ -53,6 +55,31 @@ class Kind:
     def place(self) -> tuple[str, str]:
         """Where the store keeps its objects; versions of one kind share them."""
         return _SHARED.get((self.resource.group, self.resource.plural), (self.resource.group, self.resource.plural))
+
+    @property
+    def type(self) -> str:
+        """The type that declares its fields, in `builtin`; empty if a CRD does, or nothing."""
+        if self.custom or self.review or self.resource.group == "apiextensions.k8s.io":
+            return ""
+        return "events.Event" if self.resource.group == "events.k8s.io" else self.resource.kind
+
+    @property
+    def guarded(self) -> bool:
+        """Whether whoever replaces an object must say which version of it (AllowUnconditionalUpdate)."""
+        return self.custom or self.resource.kind in ("Lease", "CustomResourceDefinition")
+
+    @property
+    def made_by_put(self) -> bool:
+        """Whether a put of an object that is not there makes it (AllowCreateOnUpdate)."""
+        return self.resource.kind in ("Event", "Lease", "Service") and not self.custom
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What its fields are, as OpenAPI has it."""
+        if self.type:
+            return builtin.schema(self.type)
+        known = {**self.schema.get("properties", {}), "metadata": builtin.schema("ObjectMeta")}
+        return {**(self.schema or {"x-kubernetes-preserve-unknown-fields": True}), "properties": known}
 
 
 _SHARED: Final = {("", "events"): ("events.k8s.io", "events")}
@@ -77,7 +104,7 @@ _EVENT_COLUMNS: Final = (
 )  # fmt: skip
 
 BUILT_IN: Final = (
-    Kind(Resource("", "v1", "namespaces", "Namespace"), ("ns",), namespaced=False, status=True,
+    Kind(Resource("", "v1", "namespaces", "Namespace"), ("ns",), namespaced=False, status=True, plain=True,
          selectable=("status.phase",), columns=(("Status", "string", ".status.phase", 0), _AGE)),
     Kind(Resource("", "v1", "nodes", "Node"), ("no",), namespaced=False, status=True,
          columns=(("Version", "string", ".status.nodeInfo.kubeletVersion", 0), _AGE)),
@@ -108,13 +135,16 @@ BUILT_IN: Final = (
     Kind(Resource("batch", "v1", "jobs", "Job"), categories=("all",), status=True, selectable=("status.successful",),
          columns=(*_made("Status", "Completions", "Duration"), _AGE, *_ON_REQUEST)),
     Kind(Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"), ("hpa",),
-         categories=("all",), status=True,
+         categories=("all",), status=True, plain=True,
          columns=(*_made("Reference", "Targets", "MinPods"), ("MaxPods", "string", ".spec.maxReplicas", 0),
                   *_made("Replicas"), _AGE)),
     Kind(Resource("coordination.k8s.io", "v1", "leases", "Lease"),
          columns=(("Holder", "string", ".spec.holderIdentity", 0), _AGE)),
     Kind(Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"), plain=True,
          columns=(("AddressType", "string", ".addressType", 0), _AGE)),
+    *(Kind(Resource(group, "v1", f"{kind.lower()}s", kind), namespaced=False, review=True) for group, kind in (
+        ("authentication.k8s.io", "SelfSubjectReview"), ("authorization.k8s.io", "SelfSubjectAccessReview"),
+        ("authorization.k8s.io", "SelfSubjectRulesReview"))),
     Kind(Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"),
          ("crd", "crds"), namespaced=False, status=True, categories=("api-extensions",),
          columns=(("Created At", "date", ".metadata.creationTimestamp", 0),)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keda_py.devcluster.kind import Kind
-from keda_py.devcluster.rule import bad_request
+from keda_py.devcluster.rule import Refusal, bad_request
 from keda_py.devcluster.store import Object
 
 
@@ -32,20 +32,33 @@ class Pages:
         return items[self.start : end], metadata
 
 
-def pages(params: Mapping[str, str]) -> Pages:
-    """Return what the parameters of a list ask for; raise `Refusal`."""
+def pages(params: Mapping[str, str], current: int) -> Pages:
+    """Return what the parameters of a list ask for; `current`: the version of now. Raise `Refusal`."""
     try:
-        limit = int(params.get("limit") or 0)
+        limit = max(0, int(params.get("limit") or 0))
     except ValueError:
         raise bad_request(f"limit is no number: {params['limit']}") from None
     selected = bool(params.get("labelSelector") or params.get("fieldSelector"))
     if not (token := params.get("continue")):
-        return Pages(None, 0, limit, selected)
+        return Pages(_version(params, current), 0, limit, selected)
+    if params.get("resourceVersion", "0") not in ("0", ""):
+        raise bad_request("specifying resource version is not allowed when using continue")
     try:
         version, _, start = base64.b64decode(token, validate=True).decode().partition(".")
         return Pages(int(version), int(start), limit, selected)
     except (binascii.Error, ValueError):
         raise bad_request("continue key is not valid: it was not made by this server") from None
+
+
+def _version(params: Mapping[str, str], current: int) -> int | None:
+    """Return the version that a list must be of; None if that of now will do."""
+    given = params.get("resourceVersion") or "0"
+    if not given.isdecimal():
+        raise bad_request(f'Invalid value: "{given}": strconv.ParseUint: parsing "{given}": invalid syntax')
+    if int(given) > current:
+        said = f"Too large resource version: {given}, current: {current}"
+        raise Refusal(504, "Timeout", f"Timeout: {said}")
+    return int(given) if params.get("resourceVersionMatch") == "Exact" else None
 
 
 def listing(kind: Kind, items: list[Object], metadata: Object) -> Object:

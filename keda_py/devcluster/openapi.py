@@ -53,13 +53,5 @@ def _operation(group: dict[str, str], method: str, reference: dict[str, str]) ->
 
 
 def _schema(kind: Kind) -> dict[str, Any]:
-    if kind.schema:
-        return kind.schema
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    properties = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": anything}
-    if not kind.plain:
-        properties |= {"spec": anything, "status": anything}
-    words = "Kept as written: the embedded cluster has no schema of built-in kinds."
-    return {"type": "object", "description": words, "properties": properties} | (
-        {"x-kubernetes-preserve-unknown-fields": True} if kind.plain else {}
-    )
+    properties = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, **kind.shape["properties"]}
+    return {**kind.shape, "type": "object", "properties": properties}

@@ -3,23 +3,14 @@
 All return a new object and leave the old one as it is: objects in the store are never changed in place.
 """
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-MERGE_KEYS: Final = {
-    "conditions": "type",
-    "containers": "name",
-    "env": "name",
-    "imagePullSecrets": "name",
-    "initContainers": "name",
-    "ownerReferences": "uid",
-    "ports": "containerPort",
-    "volumeMounts": "mountPath",
-    "volumes": "name",
-}
-"""Lists whose items have an identity, by the Go types' ``patchMergeKey``, as far as our kinds have such lists."""
-SETS: Final = frozenset({"finalizers"})
+Shape = Mapping[str, Any]
+"""What the fields of a value are, as OpenAPI has it (`Kind.shape`)."""
+
 _ORDER: Final = "$setElementOrder/"
 _DELETE_PRIMITIVE: Final = "$deleteFromPrimitiveList/"
 
@@ -41,12 +32,30 @@ def merge(target: Any, patch: Any) -> Any:
     return result
 
 
-def strategic(target: Any, patch: Any) -> Any:
+def within(shape: Shape, name: str) -> Shape:
+    """Return what a field of a value is; nothing if that is not known."""
+    found = (shape.get("properties") or {}).get(name, shape.get("additionalProperties"))
+    return found if isinstance(found, Mapping) else {}
+
+
+def keys_of(shape: Shape) -> list[str]:
+    """Return what identifies the items of a list; nothing if it is one value as a whole."""
+    return list(shape.get("x-kubernetes-list-map-keys") or ())
+
+
+def is_set(shape: Shape) -> bool:
+    """Return whether the items of a list are just there or not."""
+    return shape.get("x-kubernetes-list-type") == "set"
+
+
+def strategic(target: Any, patch: Any, shape: Shape) -> Any:
     """Return what a strategic merge patch makes of a value: lists of named items are merged by name."""
     if not isinstance(patch, Mapping):
         return patch
-    if patch.get("$patch") == "replace":
-        return {name: value for name, value in patch.items() if name != "$patch"}
+    if (directive := patch.get("$patch", "merge")) != "merge":
+        if directive not in ("replace", "delete"):
+            raise PatchError(f"unknown patch type: {directive}")
+        return {name: value for name, value in patch.items() if name != "$patch" and directive == "replace"}
     result = dict(target) if isinstance(target, Mapping) else {}
     retained = patch.get("$retainKeys")
     if retained is not None:
@@ -60,38 +69,42 @@ def strategic(target: Any, patch: Any) -> Any:
         elif value is None:
             result.pop(name, None)
         elif isinstance(value, list):
-            result[name] = _merged_list(name, result.get(name) or [], value, patch.get(_ORDER + name))
+            old, order = result.get(name) or [], patch.get(_ORDER + name)
+            result[name] = _merged_list(old, value, order, within(shape, name))
         else:
-            result[name] = strategic(result.get(name), value)
+            result[name] = strategic(result.get(name), value, within(shape, name))
     return result
 
 
-def _merged_list(name: str, old: list[Any], patch: list[Any], order: list[Any] | None) -> list[Any]:
-    if name in SETS:
+def _merged_list(old: list[Any], patch: list[Any], order: list[Any] | None, shape: Shape) -> list[Any]:
+    if is_set(shape):
         return [*old, *(item for item in patch if item not in old)]
-    key = MERGE_KEYS.get(name)
+    # A strategic merge patch goes by the first key alone.
+    key = next(iter(keys_of(shape)), None)
     if key is None or not all(isinstance(item, Mapping) for item in [*old, *patch]):
         return patch
     if any(item.get("$patch") == "replace" for item in patch):
         return [item for item in patch if "$patch" not in item]
     merged = {item.get(key): item for item in old}
     for item in patch:
+        if key not in item:
+            raise PatchError(f"map: {json.dumps(dict(item))} does not contain declared merge key: {key}")
         if item.get("$patch") == "delete":
             merged.pop(item.get(key), None)
         else:
-            merged[item.get(key)] = strategic(merged.get(item.get(key)), item)
+            merged[item.get(key)] = strategic(merged.get(item.get(key)), item, shape.get("items") or {})
     places = {item.get(key): position for position, item in enumerate(order or [])}
     return sorted(merged.values(), key=lambda item: places.get(item.get(key), len(places)))
 
 
-def json_patch(target: Any, operations: list[Mapping[str, Any]]) -> Any:
+def json_patch(target: Any, operations: list[Any]) -> Any:
     """Return what a JSON patch (RFC 6902) makes of a value; raise `PatchError` if one operation cannot be done."""
     document = {"": deepcopy(target)}
     for operation in operations:
         try:
             _operate(document, operation)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise PatchError(f"the operation {dict(operation)} cannot be applied: {error}") from None
+            raise PatchError(f"the operation {operation} cannot be applied: {error}") from None
     return document[""]
 
 

@@ -3,24 +3,26 @@
 Pure: the source of each rule is apiserver's pkg/registry (rest.BeforeCreate, BeforeUpdate) and the kinds' strategies.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from keda_py.decide.status import format_time
 from keda_py.devcluster import metadata as words
-from keda_py.devcluster import structural
+from keda_py.devcluster import strategy, structural
 from keda_py.devcluster.kind import Kind
-from keda_py.devcluster.selector import by_labels, from_object
 from keda_py.devcluster.store import Object
 
 _MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
 _DNS_LABELS: Final = frozenset({("", "namespaces"), ("", "services")})
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED: Final = 58
-_OURS: Final = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+_OURS: Final = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 """Metadata that no write changes."""
+
+
+_GENERIC: Final = (405, 406, 415)
+"""Statuses that are told with details even if there are none."""
 
 
 class Refusal(Exception):
@@ -35,10 +37,10 @@ class Refusal(Exception):
             "metadata": {},
             "status": "Failure",
             "message": message,
-            "reason": reason,
+            **({"reason": reason} if reason else {}),
             "code": status,
         }
-        if details:
+        if details or status in _GENERIC:
             self.body["details"] = details
 
 
@@ -47,9 +49,11 @@ def not_found(kind: Kind, name: str) -> Refusal:
     return _refused(404, "NotFound", kind, name, f'{kind.title} "{name}" not found')
 
 
-def exists(kind: Kind, name: str) -> Refusal:
+def exists(kind: Kind, found: Object) -> Refusal:
     """Return the refusal for a name that is taken."""
-    return _refused(409, "AlreadyExists", kind, name, f'{kind.title} "{name}" already exists')
+    name = found["metadata"]["name"]
+    going = "object is being deleted: " if "deletionTimestamp" in found["metadata"] else ""
+    return _refused(409, "AlreadyExists", kind, name, f'{going}{kind.title} "{name}" already exists')
 
 
 def conflict(kind: Kind, name: str, said: str = _MODIFIED) -> Refusal:
@@ -94,6 +98,8 @@ _CAUSES: Final = (
     ("Required", "FieldValueRequired"),
     ("Unsupported", "FieldValueNotSupported"),
     ("Forbidden", "FieldValueForbidden"),
+    ("Too long", "FieldValueTooLong"),
+    ("Too many", "FieldValueTooMany"),
 )
 
 
@@ -111,19 +117,30 @@ def version_missing(kind: Kind, name: str) -> Refusal:
 def check_name(body: Object, name: str) -> None:
     """Raise `Refusal` if a body is about another object than the path."""
     given = (body.get("metadata") or {}).get("name")
-    if given not in (None, "", name):
+    if not given:
+        said = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise bad_request(said)
+    if given != name:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
-def check_kind(kind: Kind, body: Object) -> None:
-    """Raise `Refusal` if a body is of another kind than the path; of built-in kinds it need not say one."""
+def wrong_kind(kind: Kind, body: Object) -> str | None:
+    """Return what is wrong if a body is of another kind than the path; of built-in kinds it need not say one."""
     api = kind.resource
-    given = body.get("apiVersion"), body.get("kind")
-    if given != (api.api_version, api.kind) and (kind.custom or given != (None, None)):
-        said = f'{given[1]} in version "{given[0]}" cannot be handled as a {api.kind}'
-        if None in given:
-            said = f"the object provided is unrecognized (must be of type {api.kind}): it needs apiVersion and kind"
-        raise bad_request(said)
+    given = body.get("apiVersion") or "", body.get("kind") or ""
+    wanted = api.api_version, api.kind
+    if given == wanted or (not kind.custom and all(one in ("", own) for one, own in zip(given, wanted, strict=True))):
+        return None
+    if "" in given:
+        return f"the object provided is unrecognized (must be of type {api.kind}): it needs apiVersion and kind"
+    return f"the object is a {given[1]} of {given[0]}"
+
+
+def check_namespace(kind: Kind, body: Object, namespace: str) -> None:
+    """Raise `Refusal` if a body is about an object in another namespace than the path."""
+    given = (body.get("metadata") or {}).get("namespace")
+    if kind.namespaced and given not in (None, "", namespace):
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
 
 
 def patched(kind: Kind, old: Object, new: Object) -> Object:
@@ -141,17 +158,18 @@ def created(kind: Kind, body: Object, *, namespace: str, uid: str, now: datetime
     name = metadata.get("name") or ""
     if not name and metadata.get("generateName"):
         name = metadata["generateName"][:_LONGEST_GENERATED] + _random(uid)
-    if kind.namespaced and (metadata.get("namespace") or namespace) != namespace:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    check_namespace(kind, body, namespace)
+    if metadata.get("resourceVersion"):
+        raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
     metadata = {"name": name} | ({"namespace": namespace} if kind.namespaced else {}) | metadata
     metadata |= {"name": name, "uid": uid, "creationTimestamp": format_time(now), "generation": 1}
-    metadata.pop("resourceVersion", None)
     if kind.plain or (not kind.custom and not kind.status):
         del metadata["generation"]
-    made = {**_typed(kind, body), "metadata": _without_empty(metadata)}
+    made = {**body, "metadata": metadata}
     if kind.status:
         made.pop("status", None)
-    return checked(kind, _defaulted(kind, made), _problems(kind, made))
+    made = strategy.begun(kind.type, strategy.filled(kind.type, made))
+    return checked(kind, made, _problems(kind, made))
 
 
 def _random(uid: str) -> str:
@@ -175,14 +193,15 @@ def updated(kind: Kind, old: Object, new: Object, *, subresource: str) -> Object
         if "status" in new:
             result["status"] = new["status"]
     else:
-        result = {**_typed(kind, new), "metadata": _metadata(kind, old, given)}
+        result = {**new, "metadata": _metadata(kind, old, given)}
         if kind.status:
             result.pop("status", None)
             if "status" in old:
                 result["status"] = old["status"]
     # What stays as it is has been checked before.
     causes = _problems(kind, result) if result["metadata"] != old["metadata"] else []
-    result = checked(kind, _defaulted(kind, result), causes)
+    result = strategy.filled(kind.type, result)
+    result = checked(kind, result, [*causes, *strategy.immutable(kind.type, old, result)])
     if _content(result) != _content(old) and "generation" in old["metadata"]:
         result["metadata"] = result["metadata"] | {"generation": old["metadata"]["generation"] + 1}
     return old if result == old else result
@@ -190,27 +209,15 @@ def updated(kind: Kind, old: Object, new: Object, *, subresource: str) -> Object
 
 def _metadata(kind: Kind, old: Object, given: Mapping[str, Any]) -> Object:
     kept = {name: old["metadata"][name] for name in (*_OURS, "resourceVersion") if name in old["metadata"]}
-    merged = {**given, **kept, "name": old["metadata"]["name"]}
+    merged = {**{name: value for name, value in given.items() if name not in _OURS}, **kept}
+    merged["name"] = old["metadata"]["name"]
     if kind.namespaced:
         merged["namespace"] = old["metadata"]["namespace"]
-    merged = _without_empty(merged)
-    if "deletionTimestamp" not in kept:
-        merged.pop("deletionTimestamp", None)
-    elif added := set(merged.get("finalizers") or []) - set(old["metadata"].get("finalizers") or []):
+    added = set(merged.get("finalizers") or []) - set(old["metadata"].get("finalizers") or [])
+    if "deletionTimestamp" in kept and added:
         said = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added}"
         raise invalid(kind, old["metadata"]["name"], [("metadata.finalizers", said)])
     return merged
-
-
-def _without_empty(metadata: Mapping[str, Any]) -> Object:
-    return {name: v for name, v in metadata.items() if v or name not in _LEFT_OUT_IF_EMPTY}
-
-
-_LEFT_OUT_IF_EMPTY: Final = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
-
-
-def _typed(kind: Kind, body: Object) -> Object:
-    return {**body, "apiVersion": kind.resource.api_version, "kind": kind.resource.kind}
 
 
 def _content(found: Object) -> Object:
@@ -228,95 +235,7 @@ def checked(kind: Kind, found: Object, causes: list[tuple[str, str]]) -> Object:
         found = structural.pruned(found, kind.schema)
         causes += structural.problems(found, kind.schema)
     else:
-        causes += _CHECKS.get(kind.resource.kind, lambda _: [])(found.get("spec") or {})
+        causes += strategy.problems(kind.type, found)
     if causes:
         raise invalid(kind, name, causes)
     return found
-
-
-def strictly_checked(kind: Kind, body: Object) -> None:
-    """Raise `Refusal` for a field that the schema does not name: what kubectl asks for with --validate=strict."""
-    if kind.schema and (unknown := list(structural.unknown_fields(body, kind.schema))):
-        what = ", ".join(f'unknown field "{path}"' for path in unknown)
-        api = kind.resource
-        raise bad_request(
-            f'{api.kind} in version "{api.version}" cannot be handled as a {api.kind}: strict decoding error: {what}'
-        )
-
-
-# --- built-in kinds -------------------------------------------------------------------------------------------------
-
-
-def _defaulted(kind: Kind, found: Object) -> Object:
-    if kind.resource.kind == "Secret" and "stringData" in found:
-        return _with_string_data(found)
-    defaults = _DEFAULTS.get(kind.resource.kind)
-    if defaults is None or kind.custom:
-        return found
-    spec = found.get("spec") or {}
-    if kind.resource.kind == "Job" and "parallelism" in spec:
-        # Then how many are to succeed is left open: the pods will know when the work is done.
-        defaults = {name: value for name, value in defaults.items() if name != "completions"}
-    return {**found, "spec": {**defaults, **spec}}
-
-
-def _with_string_data(found: Object) -> Object:
-    """Return a Secret with its texts among its data, as they are stored."""
-    texts = {name: b64encode(str(text).encode()).decode() for name, text in (found["stringData"] or {}).items()}
-    kept = {name: value for name, value in found.items() if name != "stringData"}
-    return {**kept, "data": {**(found.get("data") or {}), **texts}}
-
-
-_DEFAULTS: Final[dict[str, Object]] = {
-    "Deployment": {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
-                   "strategy": {"type": "RollingUpdate",
-                                "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}},
-    "ReplicaSet": {"replicas": 1},
-    "StatefulSet": {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady"},
-    "Job": {"parallelism": 1, "completions": 1, "completionMode": "NonIndexed", "backoffLimit": 6, "suspend": False,
-            "podReplacementPolicy": "TerminatingOrFailed"},
-    "HorizontalPodAutoscaler": {"minReplicas": 1},
-    "Pod": {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
-            "terminationGracePeriodSeconds": 30},
-}  # fmt: skip
-
-
-def _check_workload(spec: Object) -> list[tuple[str, str]]:
-    if not spec.get("selector"):
-        return [("spec.selector", "Required value")]
-    if spec["replicas"] < 0:
-        return [("spec.replicas", f"Invalid value: {spec['replicas']}: must be greater than or equal to 0")]
-    if not by_labels(from_object(spec["selector"]))(spec.get("template") or {}):
-        labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
-        return [
-            ("spec.template.metadata.labels", f"Invalid value: {labels}: `selector` does not match template `labels`")
-        ]
-    return []
-
-
-def _check_job(spec: Object) -> list[tuple[str, str]]:
-    given = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy") or "Always"
-    path, usable = "spec.template.spec.restartPolicy", '"OnFailure", "Never"'
-    if given == "Always":
-        return [(path, f"Required value: valid values: {usable}")]
-    return [(path, f'Unsupported value: "{given}": supported values: {usable}')] if f'"{given}"' not in usable else []
-
-
-def _check_hpa(spec: Object) -> list[tuple[str, str]]:
-    most, least = spec.get("maxReplicas"), spec["minReplicas"]
-    if not isinstance(most, int) or most < 1:
-        return [("spec.maxReplicas", f"Invalid value: {most}: must be greater than 0")]
-    if least < 1:
-        return [("spec.minReplicas", f"Invalid value: {least}: must be greater than or equal to 1")]
-    if most < least:
-        return [("spec.maxReplicas", f"Invalid value: {most}: must be greater than or equal to `minReplicas`")]
-    return []
-
-
-_CHECKS: Final = {
-    "Deployment": _check_workload,
-    "ReplicaSet": _check_workload,
-    "StatefulSet": _check_workload,
-    "Job": _check_job,
-    "HorizontalPodAutoscaler": _check_hpa,
-}

@@ -8,12 +8,13 @@ from typing import Any, Final
 Matches = Callable[[Mapping[str, Any]], bool]
 
 _KEY: Final = r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
-_WORD: Final = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_WORD: Final = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 _SET: Final = re.compile(rf"\s*({_KEY})\s+(in|notin)\s*\(((?:\s*{_WORD}\s*,)*\s*{_WORD}\s*)\)\s*")
 _EQUAL: Final = re.compile(rf"\s*({_KEY})\s*(==|=|!=)\s*({_WORD})\s*")
 _ORDER: Final = re.compile(rf"\s*({_KEY})\s*([<>])\s*(\d+)\s*")
 _EXISTS: Final = re.compile(rf"\s*(!?)\s*({_KEY})\s*")
-_FIELD: Final = re.compile(r"\s*([^\s!=]+)\s*(==|=|!=)\s*([^=]*)")
+_FIELD: Final = re.compile(r"\s*([^\s!=]+)\s*(==|=|!=)\s*((?:[^=\\]|\\.)*)")
+_PART: Final = re.compile(r"(?:[^,\\]|\\.)+")
 
 
 class SelectorError(ValueError):
@@ -34,7 +35,7 @@ def by_labels(text: str) -> Matches:
 
 def _split(text: str) -> list[str]:
     # Not at the commas within "in (a, b)".
-    return [part for part in re.split(r",(?![^(]*\))", text) if part.strip()]
+    return re.split(r",(?![^(]*\))", text) if text.strip() else []
 
 
 def _requirement(text: str) -> Callable[[Mapping[str, str]], bool]:
@@ -66,7 +67,7 @@ def by_fields(text: str, known: tuple[str, ...] = ()) -> Matches:
     `known`: what the kind can be selected by beside name and namespace. Raise `SelectorError`.
     """
     tests: list[tuple[list[str], bool, str]] = []
-    for part in filter(None, text.split(",")):
+    for part in _PART.findall(text):
         found = _FIELD.fullmatch(part)
         if found is None:
             raise SelectorError(f"invalid selector: {part!r}; can't understand {part!r}")
@@ -74,7 +75,7 @@ def by_fields(text: str, known: tuple[str, ...] = ()) -> Matches:
         if found[1] not in allowed:
             names = ", ".join(f'"{name}"' for name in allowed)
             raise SelectorError(f'field label not supported: "{found[1]}" is not a known field selector: only {names}')
-        tests.append((found[1].split("."), found[2] != "!=", found[3]))
+        tests.append((found[1].split("."), found[2] != "!=", re.sub(r"\\(.)", r"\1", found[3])))
     return lambda found: all((_field(found, path) == value) is equal for path, equal, value in tests)
 
 

@@ -35,7 +35,7 @@ def unknown_fields(found: Any, schema: Schema, path: str = "") -> Iterator[str]:
         properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
         for name, value in found.items():
             inner = properties.get(name, rest)
-            if not path and name in ("apiVersion", "kind", "metadata"):
+            if not path and name in ("apiVersion", "kind", "metadata") and inner is None:
                 continue
             if isinstance(inner, Mapping):
                 yield from unknown_fields(value, inner, f"{path}.{name}".lstrip("."))

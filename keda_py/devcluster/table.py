@@ -7,9 +7,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from keda_py.decide.status import parse_time
+from keda_py.devcluster import negotiation
 from keda_py.devcluster.age import human
 from keda_py.devcluster.cell import MADE
 from keda_py.devcluster.kind import Column, Kind
+from keda_py.devcluster.negotiation import PARTIAL, PARTIALS
 from keda_py.devcluster.rule import bad_request
 from keda_py.devcluster.store import Object
 
@@ -82,9 +84,19 @@ def _object(found: Object, include: Included) -> Object | None:
         case Included.NONE:
             return None
         case Included.METADATA:
-            return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": found["metadata"]}
+            return partial(found)
         case Included.OBJECT:
             return found
+
+
+def partial(found: Object, wanted: str = PARTIAL) -> Object:
+    """Return an object, or each of a list, with no more than its metadata; raise `Refusal` if it is the other one."""
+    if found.get("kind") == "Status":
+        return found
+    if wanted != (PARTIALS if "items" in found else PARTIAL):
+        raise negotiation.refused()
+    about = {"kind": wanted, "apiVersion": "meta.k8s.io/v1", "metadata": found["metadata"]}
+    return about if wanted == PARTIAL else {**about, "items": [partial(item) for item in found["items"]]}
 
 
 def _cell(kind: Kind, column: tuple[str, str, str, int], found: Object, now: datetime) -> Any:

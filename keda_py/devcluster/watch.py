@@ -1,16 +1,18 @@
 """Watches: what changed since a version, and what changes from now on, until the asker's time is over."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import functools
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
-from keda_py.devcluster.api import Api, Route
+from keda_py.devcluster.api import Api
+from keda_py.devcluster.negotiation import PARTIAL, TABLE
+from keda_py.devcluster.route import Route
 from keda_py.devcluster.rule import Refusal, bad_request
 from keda_py.devcluster.selector import Matches, SelectorError
 from keda_py.devcluster.store import Change, ExpiredError, Object, Place
-from keda_py.devcluster.table import Included, included, table
+from keda_py.devcluster.table import Included, included, partial, table
 
 BOOKMARK_SECONDS: Final = 60.0
 LONGEST_SECONDS: Final = 1800.0
@@ -18,7 +20,7 @@ _MOMENT: Final = 0.001
 
 
 def events(
-    api: Api, route: Route, params: Mapping[str, str], *, as_table: bool = False
+    api: Api, route: Route, params: Mapping[str, str], *, shown_as: str = ""
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Return the events of a watch: ADDED, MODIFIED, DELETED, BOOKMARK, and ERROR for a version that is too old.
 
@@ -31,7 +33,8 @@ def events(
     for name in ("resourceVersion", "timeoutSeconds"):
         if not params.get(name, "").isdecimal() and params.get(name):
             raise bad_request(f"{name} is no number: {params[name]}")
-    return _events(api, params, _View(api, route, matches, included(params) if as_table else None))
+    include = included(params) if shown_as == TABLE else None
+    return _events(api, params, _View(api, route, matches, include, partial if shown_as == PARTIAL else None))
 
 
 async def _events(api: Api, params: Mapping[str, str], view: "_View") -> AsyncGenerator[dict[str, Any], None]:
@@ -40,7 +43,7 @@ async def _events(api: Api, params: Mapping[str, str], view: "_View") -> AsyncGe
     until = loop.time() + float(params.get("timeoutSeconds") or LONGEST_SECONDS)
     changes: asyncio.Queue[Change] = asyncio.Queue()
     # From here on nothing is missed: what came before is in the history, what comes now in the queue.
-    end = api.store.listen(partial(_collect, changes, view.route.kind.place))
+    end = api.store.listen(functools.partial(_collect, changes, view.route.kind.place))
     try:
         for event in filter(None, map(view.of, _missed(api, view.route, params.get("resourceVersion", "")))):
             yield event
@@ -70,12 +73,20 @@ def _collect(changes: asyncio.Queue[Change], place: Place, change: Change) -> No
 class _View:
     """How one watch sees what happens."""
 
-    def __init__(self, api: Api, route: Route, matches: Matches, include: Included | None) -> None:
-        """`include`: what rows carry of their objects; None: not as a table."""
+    def __init__(
+        self,
+        api: Api,
+        route: Route,
+        matches: Matches,
+        include: Included | None,
+        show: Callable[[Object], Object] | None,
+    ) -> None:
+        """`include`: what rows carry of their objects; None: not as a table. `show`: what else becomes of them."""
         self._api = api
         self.route = route
         self._matches = matches
         self.include = include
+        self._show = show
         self._headed = True
 
     def of(self, change: Change) -> dict[str, Any] | None:
@@ -87,7 +98,7 @@ class _View:
         type_, found = named
         face = self._api.face(kind, found)
         if self.include is None:
-            return {"type": type_, "object": face}
+            return {"type": type_, "object": self._show(face) if self._show is not None else face}
         rows = table(
             kind,
             [face],

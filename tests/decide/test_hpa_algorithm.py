@@ -266,6 +266,13 @@ def test_a_window_down_takes_the_highest() -> None:
     assert (result.replicas, result.able[0]) == (3, "ReadyForNewScale")
 
 
+def test_without_a_behavior_it_is_said_that_the_way_down_is_held_back() -> None:
+    bounds = Bounds(1, 3, None)
+    _, history = normalize(7, 3, bounds, History(), T0)
+    result, _ = normalize(4, 3, bounds, history, at(30))
+    assert (result.replicas, result.able[0]) == (3, "ScaleDownStabilized")
+
+
 # --- properties -----------------------------------------------------------------------------------------------------
 
 properties = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -33,7 +33,7 @@ Ask = Callable[[str, str, Any], Awaitable[Object]]
 class Step:
     """Metrics, and the replicas they lead to, in order; `replicas`: what somebody sets beforehand.
 
-    `seconds`: so long the replicas must stay where they got to. `active`, `limited`: reasons of conditions at the end.
+    `seconds`: so long the replicas must stay where they got to. `active`, `limited`, `able`: what conditions then say.
     """
 
     values: Values
@@ -42,6 +42,7 @@ class Step:
     seconds: float = SETTLE_SECONDS
     active: str = ""
     limited: str = ""
+    able: str = ""
 
 
 def external(name: str, **target: str) -> Object:
@@ -119,7 +120,7 @@ class Runner:
         end = loop.time() + DEADLINE
         while True:
             reasons = await self._reasons(name)
-            wanted = {"ScalingActive": step.active, "ScalingLimited": step.limited}
+            wanted = {"ScalingActive": step.active, "ScalingLimited": step.limited, "AbleToScale": step.able}
             as_wanted = all(not reason or reasons.get(type_) == reason for type_, reason in wanted.items())
             # Without any, the controller has not looked at it yet, and would take the next step for the first.
             if loop.time() > end or (reasons and as_wanted):

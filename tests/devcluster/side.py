@@ -26,6 +26,7 @@ MERGE: Final = "application/merge-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
+YAML: Final = "application/yaml"
 TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 DEADLINE: Final = 60.0
 TOO_EARLY: Final = 429
@@ -35,10 +36,12 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Said:
-    """An answer: its status code and its body."""
+    """An answer: its status code and its body; what its headers warn of, and of which type they say it is."""
 
     code: int
     body: Any
+    warnings: tuple[str, ...] = ()
+    type: str = ""
 
     @property
     def reason(self) -> str:
@@ -73,7 +76,7 @@ class Side:
         """Make a request, again if it came too early: a kind that was just defined is not served at once."""
         target = f"{path}?{urlencode(params)}" if params else path
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Accept": accept} | ({"Content-Type": type_} if data is not None else {})
+        headers = {"Accept": accept, "User-Agent": "tests/1"} | ({"Content-Type": type_} if data is not None else {})
         until = time.monotonic() + DEADLINE
         while True:
             with closing(self._connect(DEADLINE)) as connection:
@@ -81,7 +84,9 @@ class Side:
                 answer = connection.getresponse()
                 said = answer.read()
             if answer.status != TOO_EARLY or time.monotonic() > until:
-                return Said(answer.status, json.loads(said) if said[:1] in (b"{", b"[") else said.decode())
+                body = json.loads(said) if said[:1] in (b"{", b"[") else said.decode()
+                warned = tuple(answer.headers.get_all("Warning") or ())
+                return Said(answer.status, body, warned, answer.headers.get_content_type())
             time.sleep(float(answer.headers.get("Retry-After") or 1))
 
     def get(self, path: str, **params: Any) -> Any:

@@ -48,6 +48,9 @@ CASES: Final = (
     Case("minimum", (only(4, 2, value="0", limited="TooFewReplicas"),), start=4, least=2),
     Case("usual rate up", (only(1, 5, 10, 12, value="1000", seconds=17),), most=12),
     Case("no behavior", (only(1, 4, 8, 16, 20, value="1000"), only(20, value="0")), behavior=None),
+    Case("held back without behavior",
+         (only(3, value="65", limited="TooManyReplicas"), only(3, value="40", able="ScaleDownStabilized")), start=3,
+         most=3, behavior=None),
     Case("two at a time", (only(1, 3, 5, 7, value="65"),), behavior={"scaleUp": at_once(policies=[pods(2, 4)])}),
     Case("doubling", (only(1, 2, 4, 8, value="75"),), behavior={"scaleUp": at_once(policies=[percent(100, 4)])}),
     Case("halves round up", (only(3, 5, 8, value="80"),), start=3,
@@ -128,6 +131,8 @@ def test_replicas_go_the_same_way(request: pytest.FixtureRequest, side: str, cas
             assert reasons.get("ScalingActive") == step.active
         if step.limited:
             assert reasons.get("ScalingLimited") == step.limited
+        if step.able:
+            assert reasons.get("AbleToScale") == step.able
 
 
 def test_what_somebody_did_while_metrics_were_asked_for_is_not_undone() -> None:

@@ -65,6 +65,57 @@ def test_events_by_what_they_are_about(side: Side, space: str) -> None:
     assert [e["metadata"]["name"] for e in side.get(new, fieldSelector="regarding.name=a")["items"]] == ["a"]
 
 
+def test_events_that_are_refused(side: Side, space: str) -> None:
+    new = at("events.k8s.io/v1", space, "events")
+    nowhere = NEW | {"regarding": {**NEW["regarding"], "namespace": ""}}
+    refused = side.ask("POST", new, nowhere)
+    assert (refused.code, refused.reason) == (422, "Invalid")
+    assert "does not match event.namespace" in refused.message
+    nobody = NEW | {"regarding": {**NEW["regarding"], "namespace": space}, "action": ""}
+    refused = side.ask("POST", new, nobody)
+    assert (refused.code, refused.reason) == (422, "Invalid")
+    assert "action: Required value" in refused.message
+
+
+def test_a_put_makes_an_event_and_a_lease(side: Side, space: str) -> None:
+    event = NEW | {"regarding": {**NEW["regarding"], "namespace": space}}
+    lease = {"metadata": {"name": "one"}, "spec": {"holderIdentity": "me"}}
+    for path, body in ((at("events.k8s.io/v1", space, "events"), event),
+                       (at("coordination.k8s.io/v1", space, "leases"), lease)):  # fmt: skip
+        made = side.ask("PUT", f"{path}/one", body)
+        assert made.code == 201
+        assert side.ask("PUT", f"{path}/one", made.body).code == 200
+    # Whoever takes a lease says from which version of it.
+    blind = side.ask("PUT", f"{path}/one", lease)
+    assert (blind.code, blind.reason) == (422, "Invalid")
+
+
+def test_what_the_hpa_controller_says_of_metrics(side: Side, space: str, deployments: str) -> None:
+    """In the words in which people search for it: which metric, by which selector."""
+    side.make(deployments, deployment("one", replicas=2))
+    side.until(lambda: side.get(f"{deployments}/one").get("status", {}).get("readyReplicas") == 2, "its pods are ready")
+    hpas = at("autoscaling/v2", space, "horizontalpodautoscalers")
+    selector = {"matchLabels": {"scaledobject.keda.sh/name": "one"}}
+    external = {"metric": {"name": "none", "selector": selector}, "target": {"type": "Value", "value": "1"}}
+    spec = {"maxReplicas": 5, "metrics": [{"type": "External", "external": external}]}
+    for name, target in (("one", "one"), ("two", "nobody")):
+        target_ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": target}
+        side.make(hpas, {"metadata": {"name": name}, "spec": {**spec, "scaleTargetRef": target_ref}})
+
+    def said(name: str, type_: str) -> str:
+        found = (side.get(f"{hpas}/{name}").get("status") or {}).get("conditions") or []
+        return next((str(c["message"]) for c in found if c["type"] == type_ and c["status"] == "False"), "")
+
+    words = "&LabelSelector{MatchLabels:map[string]string{scaledobject.keda.sh/name: one,},MatchExpressions"
+    message = side.until(lambda: said("one", "ScalingActive"), "it says so")
+    assert (
+        f"the HPA was unable to compute the replica count: unable to get external metric {space}/none/{words}"
+        in message
+    )
+    message = side.until(lambda: said("two", "AbleToScale"), "it says so")
+    assert message.endswith('unable to get the target\'s current scale: deployments.apps "nobody" not found')
+
+
 def test_a_series(side: Side, space: str) -> None:
     new, core = at("events.k8s.io/v1", space, "events"), at("v1", space, "events")
     side.make(new, NEW | {"regarding": {**NEW["regarding"], "namespace": space}})

@@ -79,6 +79,10 @@ def test_apply_and_apply_again(kubectl: Kubectl) -> None:
 def test_what_is_wrong_is_told_before_anything_is_done(kubectl: Kubectl) -> None:
     said = kubectl("apply", "-f", "-", documents=(widget("one", size=1, sise=2),), fails=True)
     assert 'strict decoding error: unknown field "spec.sise"' in said
+    wrong = deployment("one")
+    wrong["spec"]["template"]["spec"]["containers"][0]["imaje"] = "x"
+    said = kubectl("apply", "-f", "-", documents=(wrong,), fails=True)
+    assert 'strict decoding error: unknown field "spec.template.spec.containers[0].imaje"' in said
     said = kubectl("apply", "-f", "-", documents=(widget("one", size=-1),), fails=True)
     assert 'The Widget "one" is invalid: spec.size: Invalid value: -1' in said
     said = kubectl("apply", "-f", "-", documents=({"apiVersion": "none.example/v1", "kind": "None",
@@ -225,6 +229,53 @@ def test_create_and_replace(kubectl: Kubectl) -> None:
     assert kubectl("get", "secret", "key", "-o", "jsonpath={.data.a}") == "MQ=="
 
 
+def test_what_kubectl_makes_itself(kubectl: Kubectl) -> None:
+    """It sends these in protobuf."""
+    made = {
+        "configmap": ("one", "--from-literal=a=1"),
+        "secret": ("generic", "one", "--from-literal=a=1"),
+        "serviceaccount": ("one",),
+        "deployment": ("one", "--image=none", "--replicas=0", "--port=80"),
+        "job": ("one", "--image=none"),
+    }
+    for kind, arguments in made.items():
+        assert kubectl("create", kind, *arguments).strip().endswith("/one created")
+    assert kubectl("get", "configmap,secret", "-o", "jsonpath={.items[*].data.a}").split()[-2:] == ["1", "MQ=="]
+    container = "{.spec.template.spec.containers[0]['name','image']}"
+    assert kubectl("get", "deployment", "one", "-o", f"jsonpath={{.spec.replicas}} {container}") == "0 none none"
+    assert kubectl("get", "job", "one", "-o", "jsonpath={..restartPolicy}") == "Never"
+    kubectl("autoscale", "deployment", "one", "--max=3", "--cpu=40%")
+    assert kubectl("get", "hpa", "one", "-o", "jsonpath={..averageUtilization}") == "40"
+    kubectl("expose", "deployment", "one", "--port=80", "--target-port=web")
+    assert kubectl("get", "service", "one", "-o", "jsonpath={.spec.ports[0].targetPort}") == "web"
+    kubectl("run", "alone", "--image=none", "--restart=Never", "--env=A=b", "--labels=x=y")
+    shown = kubectl("get", "pod", "alone", "-o", "jsonpath={..env[0].value} {.spec.restartPolicy} {.metadata.labels.x}")
+    assert shown == "b Never y"
+    assert kubectl("create", "token", "one").count(".") == 2
+    refused = kubectl("create", "configmap", "Bad_Name", fails=True)
+    assert "a lowercase RFC 1123 subdomain must consist of" in refused
+
+
+def test_rollouts(kubectl: Kubectl) -> None:
+    kubectl("create", "deployment", "web", "--image=one")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("set", "image", "deployment/web", "*=two")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    assert [row[0] for row in lines(kubectl("rollout", "history", "deployment/web"))[2:4]] == ["1", "2"]
+    assert re.search(r"Image:\s+one", kubectl("rollout", "history", "deployment/web", "--revision=1"))
+    assert kubectl("rollout", "undo", "deployment/web").strip() == "deployment.apps/web rolled back"
+    assert kubectl("get", "deployment", "web", "-o", "jsonpath={..image}") == "one"
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    assert [row[0] for row in lines(kubectl("rollout", "history", "deployment/web"))[2:4]] == ["2", "3"]
+    kubectl("rollout", "restart", "deployment/web")
+
+
+def test_who_may_do_what(kubectl: Kubectl) -> None:
+    assert kubectl("auth", "can-i", "delete", "scaledobjects").strip() == "yes"
+    assert "*.*" in kubectl("auth", "can-i", "--list")
+    assert "Username" in kubectl("auth", "whoami")
+
+
 def test_delete(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", documents=(deployment("web", replicas=1), widget("a"), widget("b"), widget("c")))
     assert kubectl("delete", "widget", "a").startswith('widget.test.example "a" deleted')
@@ -282,6 +333,9 @@ def test_explain(kubectl: Kubectl) -> None:
     assert re.search(r"^  color\s+<string>$", said, re.MULTILINE)
     assert "pollingInterval" in kubectl("explain", "so.spec")
     assert re.search(r"^KIND:\s+Deployment$", kubectl("explain", "deployment"), re.MULTILINE)
+    assert re.search(
+        r"^  containerPort\s+<integer>", kubectl("explain", "deploy.spec.template.spec.containers.ports"), re.MULTILINE
+    )
 
 
 def test_resources_and_versions(kubectl: Kubectl) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .side import APPLY, JSON_PATCH, MERGE, STRATEGIC, Side, config_map, deployment
+from .side import APPLY, JSON_PATCH, MERGE, STRATEGIC, Side, at, config_map, deployment
 from .widget import widget
 
 
@@ -155,6 +155,60 @@ def test_two_who_apply_one_field_conflict(side: Side, maps: str) -> None:
     assert forced["data"] == {"a": "2"}
     # It is theirs alone now: who leaves it out does not take it away.
     assert side.patch(path, config_map("one"), APPLY, fieldManager="me")["data"] == {"a": "2"}
+
+
+def test_an_apply_conflicts_with_a_plain_write(side: Side, maps: str) -> None:
+    path = f"{maps}/one"
+    side.make(maps, config_map("one", a="1", b="1"), fieldManager="maker")
+    refused = side.ask("PATCH", path, config_map("one", a="2"), type_=APPLY, fieldManager="me")
+    assert refused.message == 'Apply failed with 1 conflict: conflict with "maker" using v1: .data.a'
+    side.patch(path, config_map("one", a="2"), APPLY, fieldManager="me", force="true")
+    side.patch(path, {"data": {"a": "3"}}, fieldManager="editor")
+    refused = side.ask("PATCH", path, config_map("one", a="4"), type_=APPLY, fieldManager="me")
+    assert refused.message == 'Apply failed with 1 conflict: conflict with "editor" using v1: .data.a'
+    # What it shares with a plain writer, an apply does not take away.
+    side.patch(path, config_map("one", b="1"), APPLY, fieldManager="me")
+    assert side.patch(path, config_map("one"), APPLY, fieldManager="me")["data"] == {"a": "3", "b": "1"}
+
+
+def test_an_apply_of_what_does_not_exist(side: Side, maps: str, widgets: str) -> None:
+    for path, body in ((f"{maps}/one", config_map("one") | {"dada": 1}), (f"{widgets}/one", widget("one", sise=1))):
+        refused = side.ask("PATCH", path, body, type_=APPLY, fieldManager="me")
+        assert refused.code == 500
+        assert "field not declared in schema" in refused.message
+    refused = side.ask("PATCH", f"{maps}/one/status", config_map("one"), type_=APPLY, fieldManager="me")
+    assert refused.code == 404
+    body = config_map("one")
+    refused = side.ask("PATCH", f"{maps}/one", body | {"metadata": {"name": "one", "uid": "x"}}, type_=APPLY,
+                       fieldManager="me")  # fmt: skip
+    assert (refused.code, refused.reason) == (409, "Conflict")
+    assert "uid mismatch" in refused.message
+    managed = {"name": "one", "managedFields": [{"manager": "x"}]}
+    refused = side.ask("PATCH", f"{maps}/one", body | {"metadata": managed}, type_=APPLY, fieldManager="me")
+    assert (refused.code, refused.message) == (400, "metadata.managedFields must be nil")
+
+
+def test_apply_knows_the_lists_of_each_kind(side: Side, space: str, deployments: str) -> None:
+    """The ports of a container are known by number and protocol, a selector goes as a whole."""
+    web = deployment("one")
+    container = web["spec"]["template"]["spec"]["containers"][0]
+    container["ports"] = [{"containerPort": 80, "name": "a"}]
+    path = f"{deployments}/one"
+    side.patch(path, web, APPLY, fieldManager="me")
+    container["ports"] = [{"containerPort": 80, "name": "b"}]
+    refused = side.ask("PATCH", path, web, type_=APPLY, fieldManager="you")
+    ports = '.spec.template.spec.containers[name="main"].ports[containerPort=80,protocol="TCP"].name'
+    assert refused.message == f'Apply failed with 1 conflict: conflict with "me": {ports}'
+    container["ports"] = [{"containerPort": 81, "protocol": "UDP"}]
+    found = side.patch(path, web, APPLY, fieldManager="you")
+    shown = found["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert {(port["containerPort"], port["protocol"]) for port in shown} == {(80, "TCP"), (81, "UDP")}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "one"}}
+    services = at("v1", space, "services")
+    for selector in ({"a": "1", "b": "2"}, {"a": "1"}):
+        spec = {"selector": selector, "ports": [{"port": 80}]}
+        found = side.patch(f"{services}/one", service | {"spec": spec}, APPLY, fieldManager="me")
+        assert found["spec"]["selector"] == selector
 
 
 def test_apply_needs_a_manager_and_a_kind(side: Side, maps: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from .side import MERGE, Side, at, config_map
+from .side import MERGE, Side, at
 from .widget import CRDS_PATH, definition
 
 
@@ -73,13 +73,6 @@ def test_kinds_and_subresources_that_it_does_not_have(side: Side, path: str) -> 
     assert (refused.code, refused.message) == (404, "the server could not find the requested resource")
 
 
-def test_protobuf(side: Side) -> None:
-    refused = side.ask("POST", at("v1", "default", "configmaps"), b"k8s\0", type_="application/vnd.kubernetes.protobuf")
-    assert (refused.code, refused.reason) == (415, "UnsupportedMediaType")
-    assert "reads JSON and not protobuf" in refused.message
-    assert "kubectl apply -f -" in refused.message
-
-
 def test_metrics_that_it_does_not_have(side: Side) -> None:
     hpas = at("autoscaling/v2", "default", "horizontalpodautoscalers")
     deployments = at("apps/v1", "default", "deployments")
@@ -99,14 +92,3 @@ def test_metrics_that_it_does_not_have(side: Side) -> None:
     assert "the embedded cluster has no resource metrics" in side.until(said, "it says so")
     side.ask("DELETE", f"{hpas}/busy")
     side.ask("DELETE", f"{deployments}/busy")
-
-
-def test_a_plain_write_does_not_conflict_with_an_apply(side: Side) -> None:
-    """Only those who apply own fields: a plain write takes a field over, and the next apply takes it back."""
-    path = at("v1", "default", "configmaps", "shared")
-    side.patch(path, config_map("shared", a="1"), "application/apply-patch+yaml", fieldManager="me")
-    side.patch(path, {"data": {"a": "2"}}, MERGE)
-    assert "managedFields" not in side.get(path)["metadata"]
-    side.patch(path, config_map("shared", a="1"), "application/apply-patch+yaml", fieldManager="me")
-    assert side.get(path)["data"] == {"a": "1"}
-    side.ask("DELETE", path)

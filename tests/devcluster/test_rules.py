@@ -8,12 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keda_py.devcluster import apply, structural
+from keda_py.devcluster import apply, builtin, structural
 from keda_py.devcluster.age import human
 from keda_py.devcluster.metadata import problems
 from keda_py.devcluster.patch import PatchError, json_patch, merge, strategic
 from keda_py.devcluster.selector import SelectorError, by_fields, by_labels, from_object
 from keda_py.devcluster.table import path_values
+
+SHAPE: dict[str, Any] = {
+    "properties": {
+        **builtin.schema("PodSpec")["properties"],
+        **builtin.schema("Container")["properties"],
+        **builtin.schema("ObjectMeta")["properties"],
+    }
+}
+"""Where lists of all kinds are."""
 
 # --- patches --------------------------------------------------------------------------------------------------------
 
@@ -100,7 +109,7 @@ def test_a_json_patch_that_cannot_be_done(operation: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_strategic_merge(target: Any, patch: Any, result: Any) -> None:
     before = deepcopy(target)
-    assert strategic(target, patch) == result
+    assert strategic(target, patch, SHAPE) == result
     assert target == before
 
 
@@ -120,8 +129,8 @@ def test_a_merge_with_itself_changes_nothing(value: Any) -> None:
 
 
 def applied(target: Any, given_: Any, *, last: Any = None, others: Any = None) -> Any:
-    owners = {"me": apply.fields(last or {}), "other": apply.fields(others or {})}
-    return apply.apply(target, given_, owners, "me")
+    owners = {"me": apply.fields(last or {}, SHAPE), "other": apply.fields(others or {}, SHAPE)}
+    return apply.apply(target, given_, owners, "me", shape=SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -144,21 +153,25 @@ def test_apply(*, target: Any, given_: Any, last: Any, others: Any, result: Any)
     assert target == before
 
 
+HTTP = {"containerPort": 80, "protocol": "TCP"}
+
+
 def test_conflicts_are_told_as_the_api_server_does() -> None:
-    target = {"spec": {"containers": [{"name": "main", "image": "a", "ports": [{"containerPort": 80, "name": "x"}]}]}}
-    owners = {"other": apply.fields(target), "me": apply.fields(target)}
-    mine = {"spec": {"containers": [{"name": "main", "image": "b", "ports": [{"containerPort": 80, "name": "y"}]}]}}
-    found = apply.conflicts(target, mine, owners, "me")
+    target = {"spec": {"containers": [{"name": "main", "image": "a", "ports": [HTTP | {"name": "x"}]}]}}
+    shape = builtin.schema("Pod")
+    owners = {"other": apply.fields(target, shape), "me": apply.fields(target, shape)}
+    mine = {"spec": {"containers": [{"name": "main", "image": "b", "ports": [HTTP | {"name": "y"}]}]}}
+    found = apply.conflicts(target, mine, owners, "me", shape=shape)
     assert [(who, apply.shown(path)) for who, path in found] == [
         ("other", '.spec.containers[name="main"].image'),
-        ("other", '.spec.containers[name="main"].ports[containerPort=80].name'),
+        ("other", '.spec.containers[name="main"].ports[containerPort=80,protocol="TCP"].name'),
     ]
-    assert apply.conflicts(target, target, owners, "me") == []
+    assert apply.conflicts(target, target, owners, "me", shape=shape) == []
 
 
 def test_what_somebody_changes_is_no_longer_anybodys() -> None:
     before, after = {"a": 1, "b": 2}, {"a": 1, "b": 3}
-    assert apply.kept({"me": apply.fields(before)}, before, after) == {"me": frozenset({("a",)})}
+    assert apply.kept({"me": apply.fields(before, {})}, before, after) == {"me": frozenset({("a",)})}
 
 
 # --- selectors ------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ async def test_bytes_that_are_no_text_are_told_where_text_is_wanted() -> None:
 
 async def test_a_steady_cluster_is_asked_nothing() -> None:
     async with World().running() as world:
-        world.deploy("app", containers=[{"name": "c", "env": [{"name": "P", "value": "p"}]}])
+        world.deploy("app", containers=[{"name": "c", "image": "1", "env": [{"name": "P", "value": "p"}]}])
         world.secret("s", password="p")
         world.authentication("auth", secretTargetRef=ref("s"))
         world.scale("app", door("a", auth="auth"), door("b", passwordFromEnv="P"))
@@ -248,7 +248,7 @@ async def test_the_environment_of_the_target() -> None:
             {"name": "URL", "value": "amqp://$(USER):$(WORD)@$(Q_host)"},
         ]
         source = [{"prefix": "Q_", "configMapRef": {"name": "c"}}]
-        containers = [{"name": "side"}, {"name": "web", "env": env, "envFrom": source}]
+        containers = [{"name": "side", "image": "1"}, {"name": "web", "image": "1", "env": env, "envFrom": source}]
         world.deploy("app", containers=containers)
         world.secret("s", word="w")
         world.config_map("c", host="h")
@@ -268,15 +268,21 @@ async def test_the_environment_of_the_target() -> None:
         # The template itself: only who reads differently is rebuilt, and a change of anything else is not read.
         affected = world.trigger("app", 0)
         env[0]["value"] = "v"
-        world.deploy("app", containers=[{"name": "side"}, {"name": "web", "env": env, "envFrom": source}])
+        world.deploy(
+            "app",
+            containers=[{"name": "side", "image": "1"}, {"name": "web", "image": "1", "env": env, "envFrom": source}],
+        )
         await asyncio.sleep(1)
         assert world.doors.passwords == {"a": "amqp://v:w@elsewhere", "b": "v"}
         assert world.trigger("app", 0) is not affected
         world.wire.calls.clear()
-        world.deploy("app", containers=[{"name": "side", "image": "2"}, {"name": "web", "env": env, "envFrom": source}])
+        world.deploy(
+            "app",
+            containers=[{"name": "side", "image": "2"}, {"name": "web", "image": "1", "env": env, "envFrom": source}],
+        )
         await asyncio.sleep(5)
         assert not [call for call in world.wire.calls if call.endswith("/deployments/app")]
-        world.deploy("app", containers=[{"name": "side"}])
+        world.deploy("app", containers=[{"name": "side", "image": "1"}])
         await asyncio.sleep(1)
         assert "no container 'web'" in world.ready("app")[1]
 
@@ -284,7 +290,7 @@ async def test_the_environment_of_the_target() -> None:
 async def test_a_template_that_may_not_be_read_is_named() -> None:
     async with World().running() as world:
         world.wire.refused = ("/deployments/app",)
-        world.deploy("app", containers=[{"name": "c", "env": [{"name": "P", "value": "p"}]}])
+        world.deploy("app", containers=[{"name": "c", "image": "1", "env": [{"name": "P", "value": "p"}]}])
         world.scale("app", door("a", passwordFromEnv="P"))
         await asyncio.sleep(5)
         assert "allow the daemon's ServiceAccount to get it" in world.ready("app")[1]
@@ -308,7 +314,7 @@ async def test_any_kind_of_target_with_pods_at_its_template_and_no_other() -> No
         place = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         world.do("POST", place, {"metadata": {"name": "lamps.example.com"}, "spec": crd})
         target = {"apiVersion": "example.com/v1", "kind": "Lamp"}
-        pod = {"containers": [{"name": "c", "env": [{"name": "P", "value": "p"}]}]}
+        pod = {"containers": [{"name": "c", "image": "1", "env": [{"name": "P", "value": "p"}]}]}
         world.put("apis/example.com/v1", "lamps", "lit", spec={"replicas": 0, "template": {"spec": pod}})
         world.put("apis/example.com/v1", "lamps", "bare", spec={"replicas": 0})
         world.put("apis/example.com/v1", "lamps", "odd", spec={"replicas": 0, "template": {"spec": {"containers": 7}}})
@@ -381,7 +387,7 @@ async def test_names_that_another_daemon_may_have_written_stay() -> None:
 async def test_restricted_to_the_secrets_of_one_namespace() -> None:
     async with World(restrict_secret_access=True, cluster_object_namespace="keda").running() as world:
         env = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}}]
-        world.deploy("app", containers=[{"name": "c", "env": env}])
+        world.deploy("app", containers=[{"name": "c", "image": "1", "env": env}])
         for namespace in (SPACE, "keda"):
             world.secret("s", password="p", namespace=namespace)
         world.authentication("auth", secretTargetRef=ref("s"))
@@ -403,7 +409,7 @@ async def test_no_secret_shows_anywhere(capsys: pytest.CaptureFixture[str]) -> N
     with structlog.testing.capture_logs() as logged:
         async with World().running() as world:
             env = [{"name": "P", "value": CANARY}]
-            world.deploy("app", containers=[{"name": "c", "env": env}])
+            world.deploy("app", containers=[{"name": "c", "image": "1", "env": env}])
             world.secret("s", password=CANARY)
             world.config_map("c", password=CANARY)
             world.authentication(
