@@ -5,6 +5,7 @@ told in one form: the name of a thing, what happened to it, a colon, and why. A 
 told by its fields, in that form too.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, NoReturn
@@ -18,6 +19,8 @@ from keda_py.runtime.clock import Now
 
 KEPT: Final = 200
 _EVENTS: Final = ("events.k8s.io", "events")
+_SELECTOR: Final = re.compile(r"\(&LabelSelector\{.*?\},\}\)|\(nil\)")
+"""How Go writes down what an external metric is selected by: whose it is, is told by the HPA's name."""
 _UNTOLD: Final = ("started", "refused")
 """Who was refused was told why, and in full."""
 
@@ -50,7 +53,8 @@ class Journal:
             note = str(event["note"]).removeprefix("New size: ")
             size, _, reason = note.partition("; reason: ")
             about = event["regarding"]
-            self.add("HPA", f"{words.name(about['namespace'], about['name'])} -> {size}: {reason}")
+            why = _SELECTOR.sub("", reason)
+            self.add("HPA", f"{words.name(about['namespace'], about['name'])} -> {size}: {why}")
 
 
 def _object(fields: Mapping[str, Any], kind: str = "", name: str = "") -> str:

@@ -12,6 +12,7 @@ import yaml
 from keda_py.devcluster.admission import WEBHOOKS, answer
 from keda_py.devcluster.api import APPLY, Api, Request
 from keda_py.devcluster.negotiation import Loader
+from keda_py.devcluster.structural import unknown_fields
 
 _MANAGER: Final = "keda-py-dev"
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -126,6 +127,9 @@ async def apply(api: Api, document: Document, *, dry: bool = False) -> AsyncIter
             raise ManifestFileError(f"{document.place}: {said}; did you mean {near}?")
         # What an application has beside what is scaled: all else of it can be tried without.
         raise RefusedError(f"{document.place}: left out: {said}")
+    if unknown := [f'"{path}"' for path in unknown_fields(content, kind.shape)]:
+        # To be told in words; the API server's are about sets of fields.
+        raise ManifestFileError(f"{document.place}: unknown field {', '.join(unknown)}")
     namespace = str(content["metadata"].get("namespace") or "default") if kind.namespaced else ""
     name = content["metadata"]["name"]
     if namespace and api.store.get(("", "namespaces"), ("", namespace)) is None:

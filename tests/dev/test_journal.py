@@ -55,11 +55,20 @@ def test_a_target_elsewhere() -> None:
     assert told("scaled", **fields) == "shop/Deployment/worker 0 -> 1: triggers are active"
 
 
-def test_the_hpa_controller() -> None:
+SELECTOR = "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{},}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("cpu above target", "cpu above target"),
+        (f"external metric s0-cron({SELECTOR}) above target", "external metric s0-cron above target"),
+        ("external metric s0-cron(nil) above target", "external metric s0-cron above target"),
+    ],
+)
+def test_the_hpa_controller(reason: str, why: str) -> None:
     journal = Journal(lambda: AT)
     about = {"namespace": "shop", "name": "keda-hpa-orders"}
-    event = {"reason": "SuccessfulRescale", "note": "New size: 5; reason: cpu above target", "regarding": about}
+    event = {"reason": "SuccessfulRescale", "note": f"New size: 5; reason: {reason}", "regarding": about}
     journal.notice(Change(1, ("events.k8s.io", "events"), ("shop", "e"), None, event))
-    assert [(entry.who, entry.text) for entry in journal.entries] == [
-        ("HPA", "shop/keda-hpa-orders -> 5: cpu above target")
-    ]
+    assert [(entry.who, entry.text) for entry in journal.entries] == [("HPA", f"shop/keda-hpa-orders -> 5: {why}")]

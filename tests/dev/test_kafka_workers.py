@@ -32,7 +32,7 @@ def test_workers_come_with_orders_and_go_when_they_are_done(tmp_path: Path, monk
             assert workers(running) == []
             asyncio.run(ordered(broker.address, ORDERS))
             running.wait_for("keda-py: Deployment/order-worker 0 -> 1: triggers are active (s0-kafka-orders)")
-            running.wait_for("HPA: keda-hpa-order-worker -> 2: external metric above target")
+            running.wait_for("HPA: keda-hpa-order-worker -> 2: external metric s0-kafka-orders above target")
             running.wait_for("order-worker: ##  2/2 ready")
             running.wait_until(lambda: len(workers(running)) == PARTITIONS, "2 workers")
             running.wait_for("2 -> 0: triggers were inactive for the whole cooldown")

@@ -29,7 +29,7 @@ def test_it_shows_the_main_job_and_ends_by_itself(tmp_path: Path) -> None:
     said = running.said()
     for told in (
         "keda-py: Deployment/order-worker 0 -> 1: triggers are active (s0-metric-api-waiting)",
-        "HPA: keda-hpa-order-worker -> 5: external metric above target",
+        "HPA: keda-hpa-order-worker -> 5: external metric s0-metric-api-waiting above target",
         "order-worker: #####  5/5 ready",
         "keda-py: Deployment/order-worker 1 -> 0: triggers were inactive for the whole cooldown",
     ):

@@ -33,7 +33,7 @@ def test_a_process_starts_and_stops_with_the_number(tmp_path: Path, source_file:
         running.wait_until(lambda: len(running.workers()) == 0, "0 workers")
         source.values["orders"] = 9
         running.wait_for("keda-py: Deployment/worker 0 -> 1: triggers are active (s0-metric-api-value)")
-        running.wait_for("HPA: keda-hpa-worker -> 2: external metric above target")
+        running.wait_for("HPA: keda-hpa-worker -> 2: external metric s0-metric-api-value above target")
         running.wait_for("worker: ##  2/2 ready; metrics-api 9 / 5 per replica; triggers are active")
         running.wait_until(lambda: len(running.workers()) == 2, "2 workers")
         source.faults["orders"] = "500"
