@@ -7,6 +7,8 @@ STAMP   = $(VENV)/.installed
 TRY     = $(VENV)/try
 
 export UV_PYTHON_DOWNLOADS = never
+# Where it is set, every process compiles all of it anew, each test and each daemon that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help test check static unit format crds docs screenshot requirements run demo servers kerberos controlplane vault bench soak clean
 
@@ -78,7 +80,7 @@ static: $(STAMP)
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 3 --dist loadgroup
+	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadgroup
 
 ## make format     let ruff write the format
 format: $(STAMP)

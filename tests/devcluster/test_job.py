@@ -91,6 +91,8 @@ def test_its_pods_stay_unless_told_otherwise(side: Side, jobs: str) -> None:
 # --- what its controller does, by its status --------------------------------------------------------------------------
 
 TIMES = ("startTime", "completionTime")
+waits = pytest.mark.e2e
+"""Takes seconds of real time on either side."""
 
 
 def told(found: Object) -> Object:
@@ -144,6 +146,7 @@ def test_how_it_tells_that_it_is_complete(side: Side, jobs: str) -> None:
     }
 
 
+@waits
 def test_a_pod_that_failed_is_followed_by_another_a_while_later(side: Side, jobs: str) -> None:
     side.make(jobs, lasting("one", backoffLimit=1))
     fail(side, jobs, "one")
@@ -165,6 +168,7 @@ def test_a_pod_that_failed_is_followed_by_another_a_while_later(side: Side, jobs
     }
 
 
+@waits
 def test_it_has_a_deadline(side: Side, jobs: str) -> None:
     side.make(jobs, lasting("one", activeDeadlineSeconds=2))
     found = ended(side, f"{jobs}/one")
@@ -176,6 +180,7 @@ def test_it_has_a_deadline(side: Side, jobs: str) -> None:
     side.until(lambda: pods_of(side, jobs, "one") == [], "its pod is gone")
 
 
+@waits
 def test_it_goes_by_itself_when_it_is_to(side: Side, jobs: str) -> None:
     kept, gone = job("kept"), job("gone")
     gone["spec"]["ttlSecondsAfterFinished"] = 1
@@ -203,6 +208,7 @@ def test_it_is_suspended_and_goes_on(side: Side, jobs: str) -> None:
     side.until(lambda: "active" not in side.get(f"{jobs}/one")["status"], "none is at work")
 
 
+@waits
 def test_pods_that_share_the_work(side: Side, jobs: str) -> None:
     made = job("one")
     made["spec"]["parallelism"] = 2
@@ -211,6 +217,7 @@ def test_pods_that_share_the_work(side: Side, jobs: str) -> None:
     assert (found["status"]["succeeded"], len(pods_of(side, jobs, "one"))) == (2, 2)
 
 
+@waits
 def test_several_at_a_time_until_all_are_done(side: Side, jobs: str) -> None:
     made = job("one")
     made["spec"] |= {"parallelism": 2, "completions": 3}
@@ -218,6 +225,7 @@ def test_several_at_a_time_until_all_are_done(side: Side, jobs: str) -> None:
     assert ended(side, f"{jobs}/one")["status"]["succeeded"] == 3
 
 
+@waits
 def test_what_another_controller_manages_is_left_alone(side: Side, jobs: str) -> None:
     side.make(jobs, lasting("one", managedBy="example.com/other"))
     side.make(jobs, job("two"))

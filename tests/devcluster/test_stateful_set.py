@@ -45,6 +45,7 @@ def history(side: Side, pods: str, version: str, until: tuple[str, str]) -> list
     raise AssertionError(found)
 
 
+@pytest.mark.e2e
 def test_its_pods_come_and_go_in_order(side: Side, sets: str, pods: str) -> None:
     version = side.get(pods)["metadata"]["resourceVersion"]
     side.make(sets, stateful_set("web", 3))
