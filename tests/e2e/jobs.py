@@ -60,5 +60,5 @@ def each_has_had_one_job(at_work: Workers, world: World, sent: dict[str, set[str
         # Decided on once more, with nothing left to do.
         world.until(lambda name=name: world.condition(name, "Active")["status"] == "False", "idle", 90, every=0.5)
         assert (name, len(at_work.jobs_of(name))) == (name, len(texts))
-    assert at_work.idle == []
+    assert len(at_work.idle) <= at_work.spare, at_work.idle
     assert set(at_work.taken.values()) == {1}

@@ -7,7 +7,7 @@ machine that has much else to do.
 
 import asyncio
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -37,6 +37,8 @@ class Workers:
         """How each Job ended that has, be it gone since: its condition, by its name."""
         self.idle: list[str] = []
         """Pods that found nothing to do."""
+        self.pods_of: dict[str, set[str]] = defaultdict(set)
+        """All pods there ever were of each Job, by its name."""
         self._kubeconfig = kubeconfig
         self._namespace = namespace
         self._opened = queues
@@ -70,6 +72,14 @@ class Workers:
         """Return the Jobs of a ScaledJob, as last seen."""
         found = map(self.jobs.get, self.jobs.keys())
         return [job for job in found if job and job["metadata"]["labels"]["scaledjob.keda.sh/name"] == owner]
+
+    @property
+    def spare(self) -> int:
+        """How many pods there were beside the one of each Job.
+
+        The cluster's own Job controller makes another where the answer to its create was lost with the API server.
+        """
+        return sum(len(pods) - 1 for pods in self.pods_of.values())
 
     # --- in the thread ----------------------------------------------------------------------------------------------
 
@@ -107,6 +117,8 @@ class Workers:
 
     def _begins(self, pod: dict[str, Any] | None) -> bool:
         """Whether a pod runs that did not before."""
+        if pod is not None:
+            self.pods_of[pod["metadata"]["labels"].get("job-name", "")].add(pod["metadata"]["uid"])
         if pod is None or pod["status"].get("phase") != "Running" or pod["metadata"]["uid"] in self._begun:
             return False
         self._begun.add(pod["metadata"]["uid"])
