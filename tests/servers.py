@@ -1,13 +1,14 @@
 """Real servers that tests and demos start: found on this machine, run on free ports, ended with the test."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -29,11 +30,18 @@ def lacking(reason: str) -> NoReturn:
     raise FileNotFoundError(reason)
 
 
+_PORTS: Final = (10_000, 32_000)
+"""Below those that the system gives to outgoing connections: one of these would have it before a server does."""
+_CHANCE: Final = random.SystemRandom()
+
+
 def free_port() -> int:
     """Return a port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = _CHANCE.randint(*_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

@@ -7,7 +7,6 @@ name for this machine. Nothing else differs from an installation.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any, Final, Self
 import yaml
 
 from keda_py.naming import VALIDATING_WEBHOOK
+from tests.servers import free_port
 
 from .cluster import Cluster
 
@@ -56,17 +56,6 @@ def point_webhooks(cluster: Cluster, port: int) -> None:
     )
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 class Daemon:
     """One daemon process."""
 
@@ -77,7 +66,7 @@ class Daemon:
         self.folder = folder
         self.arguments = arguments
         self.environment = environment or {}
-        self.secure_port, self.metrics_port, self.health_port, self.webhook_port = free_ports(4)
+        self.secure_port, self.metrics_port, self.health_port, self.webhook_port = (free_port() for _ in range(4))
         self.log = folder / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
 
