@@ -99,5 +99,5 @@ def test_the_api_server_away_for_half_a_minute_in_a_burst(
         start_again()
         for name in names:
             sent[name] |= at_work.put(name, 3)
-        each_has_had_one_job(at_work, world, sent, seconds=180)
+        each_has_had_one_job(at_work, world, sent, seconds=180, outage=True)
         assert "Traceback" not in daemon.said()

@@ -36,7 +36,7 @@ class Workers:
         self.ended: dict[str, dict[str, str]] = {}
         """How each Job ended that has, be it gone since: its condition, by its name."""
         self.idle: list[str] = []
-        """Pods that found nothing to do."""
+        """The Jobs of pods that found nothing to do."""
         self.pods_of: dict[str, set[str]] = defaultdict(set)
         """All pods there ever were of each Job, by its name."""
         self._kubeconfig = kubeconfig
@@ -72,14 +72,6 @@ class Workers:
         """Return the Jobs of a ScaledJob, as last seen."""
         found = map(self.jobs.get, self.jobs.keys())
         return [job for job in found if job and job["metadata"]["labels"]["scaledjob.keda.sh/name"] == owner]
-
-    @property
-    def spare(self) -> int:
-        """How many pods there were beside the one of each Job.
-
-        The cluster's own Job controller makes another where the answer to its create was lost with the API server.
-        """
-        return sum(len(pods) - 1 for pods in self.pods_of.values())
 
     # --- in the thread ----------------------------------------------------------------------------------------------
 
@@ -128,7 +120,7 @@ class Workers:
         """Do what the pod's program would do, and exit."""
         message = await self._queues[pod["metadata"]["labels"]["queue"]].take()
         if message is None:
-            self.idle.append(pod["metadata"]["name"])
+            self.idle.append(pod["metadata"]["labels"]["job-name"])
         else:
             self.taken[message.text] += 1
             conditions = [*pod["status"]["conditions"], {"type": WORKING, "status": "True"}]
