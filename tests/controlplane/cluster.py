@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self, TextIO
@@ -23,6 +24,8 @@ FRONT_PROXY: Final = "kwok-admin"
 """The common name in the certificate that the API server presents to aggregated APIs."""
 STAGES: Final = Path(__file__).with_name("stages.yaml")
 """What kwok plays."""
+AUDIT: Final = Path(__file__).with_name("audit.yaml")
+"""Whose requests the API server writes down."""
 _CONTROLLERS: Final = ("kube-controller-manager", "kube-scheduler")
 _REQUEST_HEADERS: Final = {
     "requestheader-allowed-names": FRONT_PROXY,
@@ -85,6 +88,7 @@ class Cluster:
             "--secure-port",
             "--kube-authorization",
             f"--config={STAGES}",
+            f"--kube-audit-policy={AUDIT}",
             f"--kwok-controller-binary={self.bin / 'kwok'}",
             f"--kubeconfig={self.kubeconfig}",
             "--wait=90s",
@@ -206,6 +210,20 @@ class Cluster:
                     continue
                 key = tuple(pairs.get(name, "").strip('"') for name in ("verb", "resource", "subresource"))
                 counts[key] = counts.get(key, 0.0) + float(value)  # type: ignore[index,arg-type]
+        return counts
+
+    def audited(self) -> Counter[tuple[str, str]]:
+        """Return how often the daemon has asked the API server for what: verbs and resources, of all daemons so far.
+
+        Resources are written `pods` or `pods/status`. By its audit log, so that nobody else's requests are among them.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        # The last line may be half written.
+        whole, _, _ = (self._workdir / "logs" / "audit.log").read_text().rpartition("\n")
+        for event in map(json.loads, whole.splitlines()):
+            reference = event.get("objectRef", {})
+            parts = (reference.get("resource"), reference.get("subresource"))
+            counts[event["verb"], "/".join(part for part in parts if part)] += 1
         return counts
 
 
