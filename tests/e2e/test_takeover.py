@@ -29,8 +29,8 @@ from .keda import (
     ago,
     leave_lease,
 )
+from .quiet import assert_quiet_since, quiet
 from .source import Source
-from .test_daemon import ours, quiet
 from .world import World, moment, sleeping
 
 pytestmark = pytest.mark.timeout(400)
@@ -191,11 +191,11 @@ def test_taken_over_in_place_and_left_as_keda_understands_it(world: World, sourc
         the_cooldown_went_on(world, was["cooling"], leads)
         # The last that there is to tell: what its HPA says of zero replicas.
         world.until(lambda: world.condition("cooling", "HPAActive")["reason"] == "ScalingDisabled", "told")
-        settled, said = quiet(world, ours), statuses(world)
+        settled, said = quiet(world), statuses(world)
         asked = source.asked.copy()
         world.until(lambda: all(source.asked[n] >= asked[n] + 10 for n in ("awake", "work", "fallen")), "polled", 90)
         assert statuses(world) == said
-        assert ours(world.cluster) == settled, "steady, and yet there are writes"
+        assert_quiet_since(world, settled)
 
         assert uids(world, "hpa") == hpas, "no HPA was deleted or made anew"
         assert {name: world.get("hpa", name)["spec"] for name in hpas} == specs
