@@ -212,18 +212,20 @@ class Cluster:
                 counts[key] = counts.get(key, 0.0) + float(value)  # type: ignore[index,arg-type]
         return counts
 
-    def audited(self) -> Counter[tuple[str, str]]:
+    def audited(self, *namespaces: str) -> Counter[tuple[str, str]]:
         """Return how often the daemon has asked the API server for what: verbs and resources, of all daemons so far.
 
-        Resources are written `pods` or `pods/status`. By its audit log, so that nobody else's requests are among them.
+        Resources are written `pods` or `pods/status`. By its audit log, so that nobody else's requests are among them;
+        and without those in other namespaces, where what is left of other tests may still be going.
         """
         counts: Counter[tuple[str, str]] = Counter()
         # The last line may be half written.
         whole, _, _ = (self._workdir / "logs" / "audit.log").read_text().rpartition("\n")
         for event in map(json.loads, whole.splitlines()):
             reference = event.get("objectRef", {})
-            parts = (reference.get("resource"), reference.get("subresource"))
-            counts[event["verb"], "/".join(part for part in parts if part)] += 1
+            if reference.get("namespace") in {None, *namespaces}:
+                parts = (reference.get("resource"), reference.get("subresource"))
+                counts[event["verb"], "/".join(part for part in parts if part)] += 1
         return counts
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.controlplane.cluster import Cluster
+from tests.controlplane.daemon import NAMESPACE
 
 from .world import World
 
@@ -17,11 +17,11 @@ def quiet(world: World) -> Counter[tuple[str, str]]:
     """Return the daemon's calls so far, once it has made all that come of new objects, events included."""
     if world.cluster.given:
         pytest.skip("the given cluster's audit log is not ours to read")
-    counts = written_or_listed(world.cluster)
+    counts = written_or_listed(world)
 
     def nothing_new() -> bool:
         nonlocal counts
-        before, counts = counts, written_or_listed(world.cluster)
+        before, counts = counts, written_or_listed(world)
         return before == counts
 
     world.until(nothing_new, "nothing is written for a while", seconds=120, every=10)
@@ -30,13 +30,13 @@ def quiet(world: World) -> Counter[tuple[str, str]]:
 
 def assert_quiet_since(world: World, before: Counter[tuple[str, str]]) -> None:
     """Fail if the daemon has written or listed anything since; whoever reads it sees the last events of the cluster."""
-    since = written_or_listed(world.cluster) - before
+    since = written_or_listed(world) - before
     events = world.cluster.kubectl("get", "events", "-A", "--sort-by=.metadata.creationTimestamp") if since else ""
     assert since == Counter(), "\n".join(events.splitlines()[-20:])
 
 
-def written_or_listed(cluster: Cluster) -> Counter[tuple[str, str]]:
+def written_or_listed(world: World) -> Counter[tuple[str, str]]:
     """Return the daemon's writes and lists: not its lease, its watches, or its questions of who asks for a metric."""
     besides = {"leases", "tokenreviews", "subjectaccessreviews"}
-    found = cluster.audited().items()
+    found = world.cluster.audited(world.namespace, NAMESPACE).items()
     return Counter({key: count for key, count in found if key[0] not in {"get", "watch"} and key[1] not in besides})
