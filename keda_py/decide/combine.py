@@ -52,7 +52,8 @@ class Combined:
     """All triggers of an object together; `failures` has a sentence for each trigger that fails.
 
     `active_metrics`: of triggers. `awake_by`: what makes it active: those, or the one metric made of all. `replaced`:
-    the labels of those that `spec.fallback` stands in for. `forced`: it is active because an annotation says so.
+    the labels of those that `spec.fallback` stands in for. `by_fallback`: whether nothing but that makes it active.
+    `forced`: it is active because an annotation says so.
     """
 
     activity: Activity
@@ -62,6 +63,14 @@ class Combined:
     replaced: tuple[str, ...] = ()
     forced: bool = False
     awake_by: tuple[str, ...] = ()
+    by_fallback: bool = False
+
+    @property
+    def cause(self) -> str:
+        """In words: why it is active, where it is."""
+        if self.forced:
+            return "activation is forced by annotation"
+        return "spec.fallback stands in" if self.by_fallback else "triggers are active"
 
 
 def combine(states: Iterable[TriggerState], *, forced: bool = False, composed: Composed | None = None) -> Combined:
@@ -87,7 +96,9 @@ def combine(states: Iterable[TriggerState], *, forced: bool = False, composed: C
     else:
         says = None if failures or pending or not known else False
     activity = _ACTIVITY[True if forced else says]
-    return Combined(activity, active, failures, pending, replaced, forced, awake_by)
+    by_itself = any(any(state.active.values()) for state in known if state.active and not state.replaced)
+    by_fallback = composed is None and bool(replaced) and not by_itself
+    return Combined(activity, active, failures, pending, replaced, forced, awake_by, by_fallback)
 
 
 _ACTIVITY: Final = {True: Activity.ACTIVE, False: Activity.INACTIVE, None: Activity.UNKNOWN}

@@ -76,8 +76,7 @@ def _failing(combined: Combined, effect: str) -> str:
 def active(combined: Combined, why: Why | None = None, wording: Wording = SCALED_OBJECT) -> Condition | None:
     """Return the Active condition; None while the first reading is under way."""
     if combined.activity is Activity.ACTIVE:
-        cause = "activation is forced by annotation" if combined.forced else "triggers are active"
-        return Condition(Type.ACTIVE, "True", Reason.ACTIVE, cause)
+        return Condition(Type.ACTIVE, "True", Reason.ACTIVE, combined.cause)
     if why is Why.COOLING:
         return Condition(Type.ACTIVE, "False", Reason.COOLDOWN, "triggers are not active, cooling down")
     if combined.activity is Activity.INACTIVE:
@@ -85,6 +84,17 @@ def active(combined: Combined, why: Why | None = None, wording: Wording = SCALED
     if combined.failures:
         return Condition(Type.ACTIVE, "Unknown", Reason.UNKNOWN, f"triggers cannot be read, {wording.held}")
     return None
+
+
+def awoken(combined: Combined) -> str:
+    """Return what the event of a wake says of its cause, with KEDA's words where KEDA has any."""
+    if combined.forced:
+        return "caused by forced activation annotation"
+    if not combined.awake_by:
+        # Of cpu and memory alone there is no external metric to name.
+        return f"because {combined.cause}"
+    triggered = f"triggered by {';'.join(combined.awake_by)}"
+    return f"{triggered}, where {combined.cause}" if combined.by_fallback else triggered
 
 
 def unusable(problem: str, wording: Wording = SCALED_OBJECT) -> list[Condition]:

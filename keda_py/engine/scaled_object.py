@@ -281,12 +281,9 @@ class ScaledObjects:
                 verb = "scale" if up else "deactivate"
                 self._recorder.warning(this.raw, reason, f"Failed to {verb} {kind} from {before} to {after}")
             raise
-        _log(this, after, why=decision.why, triggers=combined.awake_by)
+        _log(this, after, why=combined.cause if up else decision.why.value, triggers=combined.awake_by)
         if up:
-            cause = f"triggered by {';'.join(combined.awake_by)}"
-            if decision.why is Why.FORCED:
-                cause = "caused by forced activation annotation"
-            note = f"Scaled {kind} from {before} to {after}, {cause}"
+            note = f"Scaled {kind} from {before} to {after}, {report.awoken(combined)}"
             self._recorder.normal(this.raw, EventReason.ACTIVATED, note)
         elif decision.why in (Why.SLEEP, Why.UNUSED):
             note = f"Deactivated {kind} from {before} to {after}: {decision.why.value}"
@@ -306,7 +303,7 @@ class ScaledObjects:
             await self._adopt(this)
             if this.scale.replicas != asked.replicas:
                 await self._targets.set(this.target, this.scale, asked.replicas)
-                _log(this, asked.replicas, why=Why.PAUSED)
+                _log(this, asked.replicas, why=Why.PAUSED.value)
             raw = this.raw
         wanted = dict(raw.get("status") or {})
         wanted.pop("pausedReplicaCount", None)
@@ -391,9 +388,9 @@ class ScaledObjects:
         return 30.0
 
 
-def _log(this: _Pass, after: int, *, why: Why, triggers: Sequence[str] = ()) -> None:
+def _log(this: _Pass, after: int, *, why: str, triggers: Sequence[str] = ()) -> None:
     about = {"object": "/".join(this.key), "target": f"{this.target.kind}/{this.target.name}"}
-    log.info("scaled", **about, before=this.scale.replicas, after=after, why=why.value, triggers=list(triggers))
+    log.info("scaled", **about, before=this.scale.replicas, after=after, why=why, triggers=list(triggers))
 
 
 def _health(raw: dict[str, Any]) -> dict[str, Any]:

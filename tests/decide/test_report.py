@@ -13,6 +13,7 @@ YES = TriggerState("triggers[0] (kafka)", {"s0-a": True})
 NO = TriggerState("triggers[1] (cron)", {"s1-b": False})
 FAILS = TriggerState("triggers[2] (prometheus)", None, "no answer within 3 s")
 PENDING = TriggerState("triggers[3] (cron)", None)
+CPU = TriggerState("triggers[4] (cpu)", {})
 REPLACED = TriggerState("triggers[2] (prometheus)", {"s2-c": True}, "no answer within 3 s", replaced=True)
 
 
@@ -47,6 +48,23 @@ def test_ready(states: list[TriggerState], broken: list[str], ready: tuple[str, 
 def test_active(states: list[TriggerState], why: Why, active: tuple[str, str] | None) -> None:
     condition = report.active(combine(states), why)
     assert (None if condition is None else (condition.status, condition.reason)) == active
+
+
+@pytest.mark.parametrize(
+    ("states", "forced", "cause", "awoken"),
+    [
+        ([YES, FAILS], False, "triggers are active", "triggered by s0-a"),
+        ([NO], True, "activation is forced by annotation", "caused by forced activation annotation"),
+        ([NO, REPLACED], False, "spec.fallback stands in", "triggered by s2-c, where spec.fallback stands in"),
+        ([YES, REPLACED], False, "triggers are active", "triggered by s0-a;s2-c"),
+        ([CPU], False, "triggers are active", "because triggers are active"),
+    ],
+)
+def test_why_it_is_active(states: list[TriggerState], forced: bool, cause: str, awoken: str) -> None:
+    combined = combine(states, forced=forced)
+    condition = report.active(combined)
+    assert condition is not None
+    assert (condition.message, report.awoken(combined)) == (cause, awoken)
 
 
 def test_a_failure_names_its_trigger_and_what_follows() -> None:

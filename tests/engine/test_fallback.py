@@ -75,6 +75,7 @@ async def test_after_enough_failures_it_wakes_and_the_hpa_is_answered(world: Wor
         assert world.condition("Fallback") == ("True", "FallbackExists")
         assert world.message("Fallback").startswith("triggers[0] (kubernetes-workload): failed more than 3 times")
         assert world.condition("Active") == ("True", "ScalerActive")
+        assert world.message("Active") == "spec.fallback stands in"
         assert world.condition("Ready") == ("Unknown", "PartialTriggerError")
         assert world.message().endswith("pods is forbidden (spec.fallback stands in)")
         assert world.status()["triggersActivity"] == {METRIC: {"isActive": True}}
