@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 import uvloop
 
+from keda_py import authority
 from keda_py import log as logging
 from keda_py.daemon import Daemon
 from keda_py.engine.cluster import SCALED_OBJECTS
@@ -32,6 +33,8 @@ def run(settings: Settings, *, unused_flags: tuple[str, ...] = ()) -> int:
     logging.configure(settings)
     if unused_flags:
         log.info("without effect here", flags=list(unused_flags))
+    for told in authority.check(settings.ca_folders):
+        log.warning("passed over in --ca-dir", message=told)
     code = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

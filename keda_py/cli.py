@@ -1,6 +1,5 @@
 """The command line, with KEDA's flags and variables. Everything heavy is imported only after they were found right."""
 
-import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -10,7 +9,7 @@ from typing import Any, Final
 import click
 
 from keda_py import __version__, naming
-from keda_py.authority import AuthorityError, trust
+from keda_py.authority import AuthorityError, check
 from keda_py.dev.command import dev
 from keda_py.flag import AddressType, CiphersType, DurationType, LevelType
 from keda_py.settings import Certificates, Leadership, Settings, Tls
@@ -323,7 +322,7 @@ def _leadership(given: Mapping[str, Any]) -> Leadership:
 def _authorities(paths: tuple[str, ...]) -> tuple[str, ...]:
     # Told now: later it would be an error of every trigger that speaks TLS.
     try:
-        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), paths)
+        check(paths)
     except AuthorityError as error:
         raise click.UsageError(f"--ca-dir: {error}") from None
     return paths

@@ -128,14 +128,18 @@ def test_a_cluster_that_does_not_answer_is_told_too(tmp_path: Path) -> None:
     assert "Traceback" not in shown.stderr
 
 
-@pytest.mark.parametrize("name", ["README", ""])
-def test_an_authority_that_is_none_is_told_before_anything_starts(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("README", "Error: --ca-dir: "), ("", "passed over in --ca-dir")], ids=["file", "folder"]
+)
+def test_an_authority_that_is_none_is_told_before_anything_starts(name: str, told: str, tmp_path: Path) -> None:
     folder = tmp_path / "ca"
     folder.mkdir()
     (folder / "README").write_text("put certificates here")
     shown = keda_py("run", f"--ca-dir={folder / name}", "--kubeconfig=missing", home=tmp_path)
     assert shown.returncode == 2
-    assert f"--ca-dir: {folder}/README: no certificate in PEM form; put one there, or remove the file" in shown.stderr
+    assert told in shown.stderr
+    assert f"{folder}/README: no certificate in PEM form; put one there, or remove the file" in shown.stderr
+    assert ("tried kubeconfig missing" in shown.stderr) is (not name), "more in a folder keeps nothing from starting"
     assert "Traceback" not in shown.stderr
 
 

@@ -50,7 +50,7 @@ class KubernetesResourceScaler(Scaler[KubernetesResourceMetadata]):
         """Yield what is wrong with the target value, and where a location lacks or is too much."""
         yield from super().check()
         if self.meta.target_value <= 0 and not self.trigger.in_formula:
-            yield "targetValue: must be greater than 0"
+            yield "targetValue: give a number greater than 0"
         if self.meta.format == "number" and self.meta.value_location:
             yield "valueLocation: only with format json or yaml"
         if self.meta.format != "number" and not self.meta.value_location:

@@ -39,7 +39,7 @@ class KubernetesWorkloadScaler(Scaler[KubernetesWorkloadMetadata]):
         """Yield what is wrong with the value, and with the selector."""
         yield from super().check()
         if self.meta.value <= 0 and not self.trigger.in_formula:
-            yield "value: must be greater than 0"
+            yield "value: give a number greater than 0"
         if (wrong := selector.problem(self.meta.pod_selector)) is not None:
             yield f"podSelector: {wrong}"
 

@@ -26,7 +26,7 @@ def test_what_admission_refuses_is_told_and_all_else_goes_on(tmp_path: Path) -> 
     write(tmp_path / "all.yaml", wrong, other, deployment("other"), deployment("worker"), ingress)
     with dev(tmp_path, "all.yaml") as running:
         refused = 'all.yaml, document 1: admission webhook "vscaledobject.kb.io" denied the request: spec.triggers[0] '
-        running.wait_for(f"files: {refused}(kubernetes-workload): value: must be greater than 0")
+        running.wait_for(f"files: {refused}(kubernetes-workload): value: give a number greater than 0")
         running.wait_for(
             "document 2: warning: spec.triggers[0] (kubernetes-workload): nothing reads the parameter valeu"
         )

@@ -68,7 +68,7 @@ def test_a_flood_of_parameters_is_cut_short() -> None:
 
 def test_in_a_formula_a_value_of_its_own_need_not_be_given() -> None:
     pods = {"podSelector": "app=web"}
-    assert "value: must be greater than 0" in checked("kubernetes-workload", **pods).problems[0]
+    assert "value: give a number greater than 0" in checked("kubernetes-workload", **pods).problems[0]
     in_formula = Owner("ScaledObject", "shop", "orders", in_formula=True)
     assert checked("kubernetes-workload", in_formula, **pods) == Checked()
 

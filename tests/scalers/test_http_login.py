@@ -181,9 +181,11 @@ async def test_prometheus_has_to_be_given_an_authority_beside_any_mode() -> None
 
 
 @KINDS
-async def test_a_file_of_authorities_that_went_bad_is_told_by_name(kind: Any, good: str, tmp_path: Path) -> None:
+async def test_a_named_file_of_authorities_that_went_bad_is_told(kind: Any, good: str, tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("no longer")
     async with serving() as source:
         source.says(good)
+        outcome = await read(kind(source), ca_paths=(str(tmp_path / "ca.crt"),))
+        assert f"{tmp_path}/ca.crt: no certificate in PEM form" in str(outcome.failure)
         outcome = await read(kind(source), ca_paths=(str(tmp_path),))
-    assert f"{tmp_path}/ca.crt: no certificate in PEM form" in str(outcome.failure)
+        assert outcome.failure is None, "in a folder it blinds no trigger"
