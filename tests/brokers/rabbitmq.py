@@ -96,6 +96,7 @@ class Broker:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "ERL_CRASH_DUMP": str(self.folder / "crash"),
             # Idle schedulers sleep: other servers run beside it.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
             # Makes the script become the virtual machine instead of waiting for it: signals reach the broker.

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self, TextIO
 
@@ -165,9 +165,14 @@ class Cluster:
 
         return start
 
-    def freeze_api_server(self, *, frozen: bool) -> None:
-        """Let the API server stop answering with its connections open, or go on."""
-        _signal(self.pids()["kube-apiserver"], signal.SIGSTOP if frozen else signal.SIGCONT)
+    @contextlib.contextmanager
+    def frozen(self, component: str) -> Iterator[None]:
+        """Let a component do nothing within the block, with its connections open, and go on after it."""
+        _signal(self.pids()[component], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(self.pids()[component], signal.SIGCONT)
 
     # --- asking it --------------------------------------------------------------------------------------------------
 

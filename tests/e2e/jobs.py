@@ -52,19 +52,14 @@ def workers(world: World, brokers: Brokers, *names: str) -> Workers:
     return Workers(world.cluster.kubeconfig, world.namespace, {name: brokers.queue(world, name) for name in names})
 
 
-def each_has_had_one_job(
-    at_work: Workers, world: World, sent: dict[str, set[str]], seconds: float = 150, *, outage: bool = False
-) -> None:
-    """Wait until all messages are done; fail if there was a Job too many, or too few.
-
-    `outage`: the API server went meanwhile. Where the answer to a create is lost with it, the cluster's own Job
-    controller makes a Job's pod twice, and one of them finds nothing to do.
-    """
+def each_has_had_one_job(at_work: Workers, world: World, sent: dict[str, set[str]], seconds: float = 150) -> None:
+    """Wait until all messages are done; fail if there was a Job too many, or too few."""
     everything = set().union(*sent.values())
     world.until(lambda: at_work.done == everything, "all is done", seconds=seconds)
     for name, texts in sent.items():
         # Decided on once more, with nothing left to do.
         world.until(lambda name=name: world.condition(name, "Active")["status"] == "False", "idle", 90, every=0.5)
-        assert (name, len(at_work.jobs_of(name))) == (name, len(texts))
-    assert [job for job in at_work.idle if not outage or len(at_work.pods_of[job]) == 1] == []
-    assert set(at_work.taken.values()) == {1}
+        made = len(at_work.jobs_of(name))
+        assert made == len(texts), f"{name}: {made} Jobs for {len(texts)} messages\n{world.picture()}"
+    assert at_work.idle == [], at_work.idle
+    assert set(at_work.taken.values()) == {1}, at_work.taken

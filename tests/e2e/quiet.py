@@ -4,13 +4,17 @@ Totals of the API server would have the cluster's own controllers in them, which
 that are over.
 """
 
+import time
 from collections import Counter
+from typing import Final
 
 import pytest
 
 from tests.controlplane.daemon import NAMESPACE
 
 from .world import World
+
+QUIET_SECONDS: Final = 10
 
 
 def quiet(world: World) -> Counter[tuple[str, str]]:
@@ -21,10 +25,11 @@ def quiet(world: World) -> Counter[tuple[str, str]]:
 
     def nothing_new() -> bool:
         nonlocal counts
+        time.sleep(QUIET_SECONDS)
         before, counts = counts, written_or_listed(world)
         return before == counts
 
-    world.until(nothing_new, "nothing is written for a while", seconds=120, every=10)
+    world.until(nothing_new, f"nothing is written for {QUIET_SECONDS} s", seconds=120)
     return counts
 
 
@@ -32,7 +37,7 @@ def assert_quiet_since(world: World, before: Counter[tuple[str, str]]) -> None:
     """Fail if the daemon has written or listed anything since; whoever reads it sees the last events of the cluster."""
     since = written_or_listed(world) - before
     events = world.cluster.kubectl("get", "events", "-A", "--sort-by=.metadata.creationTimestamp") if since else ""
-    assert since == Counter(), "\n".join(events.splitlines()[-20:])
+    assert not since, "\n".join([str(since), *events.splitlines()[-20:]])
 
 
 def written_or_listed(world: World) -> Counter[tuple[str, str]]:

@@ -97,11 +97,10 @@ def test_the_api_server_frozen(world: World, source: Source, tmp_path: Path) -> 
     with started(world.cluster, tmp_path, *times) as daemon:
         world.scaled("a", source.trigger("a"), advanced=AT_ONCE)
         world.until_replicas("a", 3)
-        world.cluster.freeze_api_server(frozen=True)
-        source.values["a"] = 22
-        time.sleep(7)
-        assert "not leading" in daemon.said()
-        world.cluster.freeze_api_server(frozen=False)
+        with world.cluster.frozen("kube-apiserver"):
+            source.values["a"] = 22
+            time.sleep(7)
+            assert "not leading" in daemon.said()
         world.until_replicas("a", 5, seconds=60)
         assert "Traceback" not in daemon.said()
 

@@ -89,15 +89,18 @@ def test_the_api_server_away_for_half_a_minute_in_a_burst(
     ):
         for name in names:
             world.apply(brokers.scaled_job(world, name, STRATEGIES[name]))
-        sent = {name: at_work.put(name, 6) for name in names}
-        world.until(lambda: bool(len(at_work.jobs)), "some are made", every=0.002)
-        start_again = cluster.kill_api_server()
-        for name in names:
-            sent[name] |= at_work.put(name, 6)
-        time.sleep(30)
-        assert daemon.health("/healthz") == 200
-        start_again()
+        # The cluster's own Job controller is held until the API server is back: it makes another pod for a Job where
+        # the answer to its create was lost, and that one would take another's message.
+        with cluster.frozen("kube-controller-manager"):
+            sent = {name: at_work.put(name, 6) for name in names}
+            world.until(lambda: bool(len(at_work.jobs)), "some are made", every=0.002)
+            start_again = cluster.kill_api_server()
+            for name in names:
+                sent[name] |= at_work.put(name, 6)
+            time.sleep(30)
+            assert daemon.health("/healthz") == 200
+            start_again()
         for name in names:
             sent[name] |= at_work.put(name, 3)
-        each_has_had_one_job(at_work, world, sent, seconds=180, outage=True)
+        each_has_had_one_job(at_work, world, sent, seconds=180)
         assert "Traceback" not in daemon.said()

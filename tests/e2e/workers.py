@@ -7,7 +7,7 @@ machine that has much else to do.
 
 import asyncio
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -37,8 +37,6 @@ class Workers:
         """How each Job ended that has, be it gone since: its condition, by its name."""
         self.idle: list[str] = []
         """The Jobs of pods that found nothing to do."""
-        self.pods_of: dict[str, set[str]] = defaultdict(set)
-        """All pods there ever were of each Job, by its name."""
         self._kubeconfig = kubeconfig
         self._namespace = namespace
         self._opened = queues
@@ -109,8 +107,6 @@ class Workers:
 
     def _begins(self, pod: dict[str, Any] | None) -> bool:
         """Whether a pod runs that did not before."""
-        if pod is not None:
-            self.pods_of[pod["metadata"]["labels"].get("job-name", "")].add(pod["metadata"]["uid"])
         if pod is None or pod["status"].get("phase") != "Running" or pod["metadata"]["uid"] in self._begun:
             return False
         self._begun.add(pod["metadata"]["uid"])
