@@ -12,7 +12,7 @@ from keda_py.decide.status import parse_time
 from keda_py.engine.metrics import MetricUnavailableError, read_metric
 from keda_py.scaler import ExternalSpec, Metadata, MetricSpec, Reading, Scaler, ScalerError
 from keda_py.settings import Leadership
-from tests.engine.test_scaled_object import HPA, SO, World
+from tests.engine.object_world import HPA, SO, World
 from tests.engine.world import SPACE, Embedded, Wire
 
 pytestmark = pytest.mark.looptime

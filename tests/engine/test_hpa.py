@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from keda_py.naming import Annotation
-from tests.engine.test_scaled_object import DEPLOYMENT, HPA, SO, World
+from tests.engine.object_world import DEPLOYMENT, HPA, SO, World
 
 pytestmark = pytest.mark.looptime
 

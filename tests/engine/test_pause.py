@@ -8,7 +8,7 @@ import pytest
 
 from keda_py.engine.metrics import MetricUnknownError, read_metric
 from keda_py.serve.telemetry import Telemetry
-from tests.engine.test_scaled_object import HPA, SO, World
+from tests.engine.object_world import HPA, SO, World
 
 pytestmark = pytest.mark.looptime
 
