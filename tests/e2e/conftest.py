@@ -33,15 +33,8 @@ def cluster(control_plane: Cluster) -> Cluster:
 
 @pytest.fixture(scope="module")
 def daemon(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(cluster, tmp_path_factory.mktemp("daemon"), "--leader-elect", "--http-timeout=1000") as daemon:
-        yield daemon
-    assert "Traceback" not in daemon.said()
-
-
-@pytest.fixture(scope="module")
-def patient(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon that gives sources time: where a read that fails is not what a test is about, a busy machine is none."""
-    with Daemon(cluster, tmp_path_factory.mktemp("patient"), "--leader-elect", "--http-timeout=8000") as daemon:
+    """A daemon that gives sources time: they are in the tests' processes, and late where the machine is busy."""
+    with Daemon(cluster, tmp_path_factory.mktemp("daemon"), "--leader-elect", "--http-timeout=8000") as daemon:
         yield daemon
     assert "Traceback" not in daemon.said()
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def started(cluster: Cluster, folder: Path, *arguments: str) -> Daemon:
-    return Daemon(cluster, folder, "--leader-elect", "--http-timeout=1000", *arguments)
+    # With time to answer: the source is in this process, and on a busy machine it may be late.
+    return Daemon(cluster, folder, "--leader-elect", "--http-timeout=8000", *arguments)
 
 
 def test_killed_again_and_again_it_converges(world: World, source: Source, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_others_who_scale_at_the_same_time(world: World, source: Source, tmp_pat
 def test_an_object_edited_and_deleted_while_it_is_read(world: World, source: Source, tmp_path: Path) -> None:
     source.values |= {"a": 12, "b": 22}
     source.faults["slow-one"] = "slow"
-    with started(world.cluster, tmp_path, "--http-timeout=8000") as daemon:
+    with started(world.cluster, tmp_path) as daemon:
         world.scaled("a", source.trigger("slow-one"))
         time.sleep(2)
         world.apply(world.scaled_object("a", source.trigger("b")))
@@ -225,8 +226,7 @@ def test_a_steady_cluster_sees_no_write(world: World, source: Source, tmp_path: 
         scaled = world.scaled_object(name, source.trigger(name), cooldownPeriod=300, pollingInterval=5)
         documents += [world.deployment(name), scaled]
     world.apply(*documents)
-    # With time to answer: on a busy machine a source in this process may be late, and that would be news.
-    with started(world.cluster, tmp_path, "--http-timeout=8000") as daemon:
+    with started(world.cluster, tmp_path) as daemon:
 
         def settled() -> bool:
             found = world.get("scaledobjects")["items"]
@@ -254,7 +254,7 @@ def test_steady_scaled_jobs_see_no_write_and_no_list(world: World, source: Sourc
     names = [f"m{number}" for number in range(50)]
     source.values = dict.fromkeys(names, 1.0)
     world.apply(*(world.scaled_job(name, source.trigger(name, target=1), pollingInterval=5) for name in names))
-    with started(world.cluster, tmp_path, "--http-timeout=8000") as daemon:
+    with started(world.cluster, tmp_path) as daemon:
 
         def settled() -> bool:
             found = [pod for pod in world.get("pods")["items"] if pod["status"].get("phase") == "Running"]

@@ -11,7 +11,7 @@ from tests.controlplane.daemon import Daemon
 from .served import Served, served
 from .world import AT_ONCE, World
 
-pytestmark = [pytest.mark.usefixtures("patient"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(600)]
 
 POLL = 2
 LONG = 120.0
@@ -47,7 +47,7 @@ def until_fallback(world: World, name: str, status: str) -> None:
     assert world.column(name, "FALLBACK") == status
 
 
-def test_each_behavior_while_the_source_is_gone_and_after(world: World, numbers: Served, patient: Daemon) -> None:
+def test_each_behavior_while_the_source_is_gone_and_after(world: World, numbers: Served, daemon: Daemon) -> None:
     """All side by side, and beside them two that do without: one has no fallback, one waits for more failures."""
     numbers.put(a=12, idle=0)
     for name, (fallback, _) in CASES.items():
@@ -65,7 +65,7 @@ def test_each_behavior_while_the_source_is_gone_and_after(world: World, numbers:
         told(world, name)
     # What was asleep is woken, for nobody knows that there is nothing to do.
     world.until_replicas("asleep", 2, LONG)
-    assert active_in(patient.metrics(), "asleep") == "1.0"
+    assert active_in(daemon.metrics(), "asleep") == "1.0"
     counts = {name: count for name, (_, count) in CASES.items()} | {"none": AT_WORK, "waits": AT_WORK, "asleep": 2}
     world.stays_so(lambda: replicas(world) == counts, 10)
     for name in ("none", "waits"):

@@ -12,7 +12,7 @@ from tests.controlplane.daemon import Daemon
 from .served import Served, served
 from .world import AT_ONCE, World
 
-pytestmark = [pytest.mark.usefixtures("patient"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(600)]
 
 LONG = 120.0
 """Seconds that anything may take here on a busy machine; what is awaited comes within some."""
@@ -35,7 +35,7 @@ def until_active(world: World, status: str) -> None:
 
 
 def test_a_formula_of_two_sources_scales_from_zero_to_many_and_back(
-    world: World, numbers: Served, other: Served, patient: Daemon
+    world: World, numbers: Served, other: Served, daemon: Daemon
 ) -> None:
     numbers.put(queue=0)
     other.put(errors=10)
@@ -49,7 +49,7 @@ def test_a_formula_of_two_sources_scales_from_zero_to_many_and_back(
     other.put(errors=1)
     world.until_replicas("a", 10, LONG)
     has_the_composite_metric_only(world)
-    assert f'metric="{COMPOSITE}"' in patient.metrics()
+    assert f'metric="{COMPOSITE}"' in daemon.metrics()
     numbers.put(queue=16)
     world.until_replicas("a", 3, LONG)
     numbers.put(queue=4)

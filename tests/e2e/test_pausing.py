@@ -8,7 +8,7 @@ import pytest
 from .served import Served
 from .world import AT_ONCE, World
 
-pytestmark = [pytest.mark.usefixtures("patient"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(600)]
 
 POLL = 2
 COOLDOWN = 3

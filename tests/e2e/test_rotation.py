@@ -15,7 +15,7 @@ from tests.scalers.rabbit import channel, put
 from .test_authentication import authentication, refs, secret
 from .world import World
 
-pytestmark = [pytest.mark.usefixtures("patient"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("daemon"), pytest.mark.timeout(600)]
 
 TARGET = 5
 """Messages that one replica is to have."""

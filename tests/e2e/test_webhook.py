@@ -25,7 +25,7 @@ LONG = "l" * 55
 @pytest.fixture(scope="module")
 def validated(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """The daemon that the API server asks."""
-    with Daemon(cluster, tmp_path_factory.mktemp("daemon"), "--leader-elect", "--http-timeout=1000") as daemon:
+    with Daemon(cluster, tmp_path_factory.mktemp("daemon"), "--leader-elect", "--http-timeout=8000") as daemon:
         point_webhooks(cluster, daemon.webhook_port)
         yield daemon
     point_webhooks(cluster, NOBODY)
