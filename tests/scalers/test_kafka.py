@@ -204,7 +204,7 @@ def test_what_makes_no_sense_is_told(given: dict[str, str], auth: dict[str, str]
 
 def test_no_authority_is_read_to_check_a_trigger_without_certificates(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no PEM")
-    platform = Platform(lambda: datetime.now(UTC), FakeKubernetes(), ca_paths=(str(tmp_path),))
+    platform = Platform(lambda: datetime.now(UTC), FakeKubernetes(), ca_paths=(str(tmp_path / "ca.pem"),))
 
     def checked(auth: dict[str, str]) -> None:
         about = Trigger("kafka", 0, Inputs(GIVEN | {"tls": "enable"}, auth), "ns", "app")
