@@ -39,7 +39,7 @@ demo: $(STAMP) servers
 ## make test       everything: static checks and all tests
 test: static servers kerberos controlplane vault
 	@$(BIN)/python -m pytest -q tests/decide -m "not e2e" --cov=keda_py.decide --cov-branch --cov-report= --cov-fail-under=100
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 # Real servers for tests, from the system's packages: each program, and the package that has it.
 servers:
@@ -80,7 +80,7 @@ static: $(STAMP)
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -q -m "not e2e" --no-header -n 2
 
 ## make format     let ruff write the format
 format: $(STAMP)

@@ -17,6 +17,8 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+# Before pytest-xdist, which looks for groups there.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests together, for what they start is started once a file (with pytest-xdist's ``loadgroup``)."""
     for item in items:

@@ -8,7 +8,8 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -30,18 +31,40 @@ def lacking(reason: str) -> NoReturn:
     raise FileNotFoundError(reason)
 
 
-_PORTS: Final = (10_000, 32_000)
-"""Below those that the system gives to outgoing connections: one of these would have it before a server does."""
-_CHANCE: Final = random.SystemRandom()
+_FIRST_PORT: Final = 10_000
+"""This and its followers are below those that the system gives to outgoing connections, which would have one first."""
+_SHARE: Final = 2_700
+_SHARES: Final = 8
+
+
+def _ports() -> Iterator[int]:
+    """Yield the ports of this test process, which others leave alone; each again only after all the others."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _FIRST_PORT + worker % _SHARES * _SHARE
+    mine = list(range(first, first + _SHARE))
+    # Whoever was here before may have left something behind.
+    random.SystemRandom().shuffle(mine)
+    return cycle(mine)
+
+
+_PORTS: Final = _ports()
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    while True:
-        port = _CHANCE.randint(*_PORTS)
-        with socket.socket() as probe, suppress(OSError):
+    """Return a port that nobody listens on at the moment.
+
+    A server that is stopped and started again finds it free as well: nobody else is given it meanwhile.
+    """
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
             probe.bind(("127.0.0.1", port))
-            return port
+        except OSError:
+            return False
+        return True
 
 
 @contextmanager

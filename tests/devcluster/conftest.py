@@ -48,8 +48,12 @@ def side(request: pytest.FixtureRequest) -> Side:
 @pytest.fixture
 def space(side: Side) -> Iterator[str]:
     """A namespace of the test's own."""
-    name = side.make("/api/v1/namespaces", {"metadata": {"generateName": "space-"}})["metadata"]["name"]
-    yield str(name)
+    name = str(side.make("/api/v1/namespaces", {"metadata": {"generateName": "space-"}})["metadata"]["name"])
+    if side.embedded is None:
+        # The real one puts it there a moment later: who watches ConfigMaps would see it come.
+        path = f"{at('v1', name, 'configmaps')}/kube-root-ca.crt"
+        side.until(lambda: side.ask("GET", path).code == 200, "the namespace has its ConfigMap")
+    yield name
     side.ask("DELETE", f"/api/v1/namespaces/{name}")
 
 
