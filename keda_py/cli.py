@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import click
 
-from keda_py import __version__, naming
-from keda_py.authority import AuthorityError, check
+from keda_py import __version__, authority, naming
 from keda_py.dev.command import dev
 from keda_py.flag import AddressType, CiphersType, DurationType, LevelType
 from keda_py.settings import Certificates, Leadership, Settings, Tls
@@ -322,8 +321,8 @@ def _leadership(given: Mapping[str, Any]) -> Leadership:
 def _authorities(paths: tuple[str, ...]) -> tuple[str, ...]:
     # Told now: later it would be an error of every trigger that speaks TLS.
     try:
-        check(paths)
-    except AuthorityError as error:
+        authority.check(paths)
+    except authority.AuthorityError as error:
         raise click.UsageError(f"--ca-dir: {error}") from None
     return paths
 
